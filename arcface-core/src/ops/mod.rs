@@ -1,0 +1,2 @@
+//! Differentiable operators on channels-last tensors, forward and backward, in f32 and f64.
+//! Knows no layer and no parameter names.
