@@ -15,10 +15,17 @@
 //! | `arcface-synth` | a trained model → images | data sets, losses |
 //! | `xtask` | configuration → runs and reports | nothing: it is the composition root |
 
+pub mod checkpoint;
 pub mod error;
 pub mod ops;
+pub mod optim;
 pub mod parameters;
+pub mod schedule;
 pub mod seed;
+pub mod shape;
+pub mod sphere;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod units;
 
 pub use candle_core as candle;

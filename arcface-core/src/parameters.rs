@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use candle_core::backprop::GradStore;
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var, WithDType};
+use rayon::prelude::*;
 
 use crate::{Error, Result};
 
@@ -95,6 +96,32 @@ impl Parameters {
         self.iter().filter(|(_, parameter)| parameter.role.is_trained())
     }
 
+    /// The parameters whose name fulfils `keep`; the variables are shared. A group for an optimiser of its own.
+    #[must_use]
+    pub fn select(&self, keep: impl Fn(&str) -> bool) -> Self {
+        let kept = self.entries.iter().filter(|(name, _)| keep(name));
+        let entries = kept.map(|(name, parameter)| (name.clone(), parameter.clone())).collect();
+        Self { entries, dtype: self.dtype, device: self.device.clone() }
+    }
+
+    /// Takes in the parameters of `other`; the variables are shared.
+    ///
+    /// # Errors
+    /// If a name stands in both.
+    pub fn merge(&mut self, other: &Self) -> Result<()> {
+        if let Some(name) = other.entries.keys().find(|name| self.entries.contains_key(*name)) {
+            return Err(Error::Invalid(format!("parameter `{name}` is defined twice")));
+        }
+        self.entries.extend(other.entries.iter().map(|(name, parameter)| (name.clone(), parameter.clone())));
+        Ok(())
+    }
+
+    /// Number of values in all trained and frozen parameters, running statistics not counted (as in publications).
+    pub fn num_values(&self) -> usize {
+        let counted = self.entries.values().filter(|parameter| parameter.role != Role::Statistic);
+        counted.map(|parameter| parameter.var.elem_count()).sum()
+    }
+
     /// Number of parameters (tensors).
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -134,4 +161,162 @@ impl Gradients {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
         self.0.iter().map(|(name, gradient)| (name.as_str(), gradient))
     }
+
+    /// Number of gradients.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Takes the gradient of `name` out.
+    pub fn take(&mut self, name: &str) -> Option<Tensor> {
+        self.0.remove(name)
+    }
+
+    /// Takes in the gradients of another set of parameters.
+    ///
+    /// # Errors
+    /// If a name stands in both.
+    pub fn merge(&mut self, other: Self) -> Result<()> {
+        if let Some(name) = other.0.keys().find(|name| self.0.contains_key(*name)) {
+            return Err(Error::Invalid(format!("there are two gradients of `{name}`")));
+        }
+        self.0.extend(other.0);
+        Ok(())
+    }
+
+    /// Adds the gradients of another pass over the same parameters; a gradient that only one of them has counts as it is.
+    ///
+    /// # Errors
+    /// If two gradients of one name differ in shape or type.
+    pub fn add(&mut self, other: Self) -> Result<()> {
+        for (name, gradient) in other.0 {
+            let sum = match self.0.get(&name) {
+                Some(sum) => sum.add(&gradient)?,
+                None => gradient,
+            };
+            self.0.insert(name, sum);
+        }
+        Ok(())
+    }
+
+    /// Multiplies all gradients by `factor`.
+    ///
+    /// # Errors
+    /// If a tensor operation fails.
+    pub fn scale(&mut self, factor: f64) -> Result<()> {
+        self.0.par_iter_mut().try_for_each(|(_, gradient)| {
+            *gradient = gradient.affine(factor, 0.0)?;
+            Ok(())
+        })
+    }
+
+    /// ‖g‖₂ over all gradients together, summed in f64 in a fixed order.
+    ///
+    /// # Errors
+    /// If a gradient is not f32 or f64.
+    pub fn norm(&self) -> Result<f64> {
+        let squares = self.0.values().map(|gradient| sum_of(gradient, |x| x * x));
+        Ok(squares.sum::<Result<f64>>()?.sqrt())
+    }
+
+    /// The first name, if any, whose gradient has an infinite or undefined value.
+    ///
+    /// # Errors
+    /// If a gradient is not f32 or f64.
+    pub fn first_non_finite(&self) -> Result<Option<&str>> {
+        for (name, gradient) in self.iter() {
+            // 0·x is 0 for finite x and NaN otherwise, and NaN survives the sum.
+            if sum_of(gradient, |x| 0.0 * x)?.is_nan() {
+                return Ok(Some(name));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether every value of every gradient is finite.
+    ///
+    /// # Errors
+    /// If a gradient is not f32 or f64.
+    pub fn all_finite(&self) -> Result<bool> {
+        Ok(self.first_non_finite()?.is_none())
+    }
+}
+
+/// The mean of the gradients of several micro-batches of equal size.
+#[derive(Debug, Clone, Default)]
+pub struct Accumulation {
+    sum: Gradients,
+    count: usize,
+}
+
+impl Accumulation {
+    /// Takes in the gradients of one micro-batch (of its mean loss).
+    ///
+    /// # Errors
+    /// If they do not fit those before.
+    pub fn push(&mut self, gradients: Gradients) -> Result<()> {
+        self.count += 1;
+        self.sum.add(gradients)
+    }
+
+    /// Number of micro-batches since the last mean.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there were none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The mean, and starts anew. A parameter without a gradient in one of them counts as 0 there.
+    ///
+    /// # Errors
+    /// If a tensor operation fails.
+    pub fn take_mean(&mut self) -> Result<Gradients> {
+        let Self { mut sum, count } = std::mem::take(self);
+        // A single micro-batch is its own mean, to the last bit.
+        if 1 < count {
+            sum.scale(1.0 / count as f64)?;
+        }
+        Ok(sum)
+    }
+}
+
+/// Values per chunk of a reduction; fixed, so that the result does not depend on the number of threads.
+const CHUNK: usize = 1 << 15;
+
+/// Σ map(x) over all values in f64: within chunks in parallel, then chunk after chunk.
+fn sum_of(tensor: &Tensor, map: impl Fn(f64) -> f64 + Sync) -> Result<f64> {
+    match tensor.dtype() {
+        DType::F32 => sum_typed::<f32>(tensor, map),
+        DType::F64 => sum_typed::<f64>(tensor, map),
+        other => Err(Error::value("gradient", "f32 or f64", format!("{other:?}"))),
+    }
+}
+
+fn sum_typed<T: WithDType>(tensor: &Tensor, map: impl Fn(f64) -> f64 + Sync) -> Result<f64> {
+    let tensor = tensor.contiguous()?;
+    let (storage, layout) = tensor.storage_and_layout();
+    let candle_core::Storage::Cpu(storage) = &*storage else {
+        return Err(Error::value("gradient", "a tensor on the CPU", format!("{:?}", tensor.device())));
+    };
+    let values = &T::cpu_storage_as_slice(storage)?[layout.start_offset()..][..tensor.elem_count()];
+    let partial: Vec<f64> = values.par_chunks(CHUNK).map(|chunk| sum_chunk(chunk, &map)).collect();
+    Ok(partial.iter().sum())
+}
+
+/// Eight running sums side by side, so that the processor's wide registers can be used.
+fn sum_chunk<T: WithDType>(values: &[T], map: impl Fn(f64) -> f64) -> f64 {
+    let (eights, rest) = values.as_chunks::<8>();
+    let mut sums = [0.0; 8];
+    for eight in eights {
+        sums.iter_mut().zip(eight).for_each(|(sum, x)| *sum += map(x.to_f64()));
+    }
+    sums.iter().sum::<f64>() + rest.iter().map(|x| map(x.to_f64())).sum::<f64>()
 }

@@ -1,0 +1,501 @@
+//! Optimisers in torch's form, updating variables in place in one pass per tensor; clipping of the gradient's norm.
+//! Knows no schedule and no loss: the learning rate and the gradients come with every step.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use candle_core::{CpuStorage, DType, Device, InplaceOp2, Layout, Tensor, Var, WithDType};
+use rayon::prelude::*;
+
+use crate::{Error, Gradients, Parameter, Parameters, Result, Role};
+
+/// Moves parameters along their gradients.
+pub trait Optimizer {
+    /// Moves every trained parameter that has a gradient by one step, in place.
+    ///
+    /// Gradients of names that `parameters` lacks or does not train are left alone.
+    ///
+    /// # Errors
+    /// If a gradient has another shape or type than its parameter; the message names it.
+    fn step(&mut self, parameters: &Parameters, gradients: &Gradients, learning_rate: f64) -> Result<()>;
+
+    /// A copy of the state under the names `KIND.PARAMETER`, such as `momentum.fc.weight`.
+    fn state(&self) -> BTreeMap<String, Tensor>;
+
+    /// Goes on from a state that [`Optimizer::state`] gave.
+    ///
+    /// # Errors
+    /// If a tensor is missing, unknown, or of another shape or type; the state is then as before.
+    fn load_state(&mut self, state: BTreeMap<String, Tensor>) -> Result<()>;
+}
+
+/// Settings of [`Sgd`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SgdConfig {
+    /// μ, 0 ≤ μ < 1.
+    pub momentum: f64,
+    /// Decay of [`Role::Trained`] parameters, 0 ≤ wd.
+    pub weight_decay: f64,
+}
+
+impl Default for SgdConfig {
+    fn default() -> Self {
+        Self { momentum: 0.9, weight_decay: 5e-4 }
+    }
+}
+
+/// Stochastic gradient descent with momentum: v ← μ·v + (g + wd·w), w ← w − lr·v.
+///
+/// The first step finds v = 0, so that v = g + wd·w, as in torch with dampening 0.
+///
+/// # Example
+/// ```
+/// use arcface_core::candle::{DType, Device, Tensor};
+/// use arcface_core::optim::{Optimizer, Sgd, SgdConfig};
+/// use arcface_core::{Gradients, Parameters, Role};
+/// let mut parameters = Parameters::new(DType::F64, &Device::Cpu);
+/// let weight = parameters.add("weight", &Tensor::new(&[1f64], &Device::Cpu)?, Role::Undecayed)?;
+/// let mut sgd = Sgd::new(SgdConfig::default(), &parameters)?;
+/// let mut gradients = Gradients::default();
+/// gradients.insert("weight", Tensor::new(&[2f64], &Device::Cpu)?);
+/// sgd.step(&parameters, &gradients, 0.25)?;
+/// assert_eq!(weight.to_vec1::<f64>()?, [0.5]);
+/// # Ok::<(), arcface_core::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Sgd {
+    config: SgdConfig,
+    velocity: Moments,
+}
+
+impl Sgd {
+    /// An optimiser for the trained ones among `parameters`, at rest.
+    ///
+    /// # Errors
+    /// If a setting lies outside its range or the parameters are neither f32 nor f64.
+    pub fn new(config: SgdConfig, parameters: &Parameters) -> Result<Self> {
+        fraction("momentum", config.momentum)?;
+        non_negative("weight_decay", config.weight_decay)?;
+        Ok(Self { config, velocity: Moments::zero("momentum", parameters)? })
+    }
+}
+
+impl Optimizer for Sgd {
+    fn step(&mut self, parameters: &Parameters, gradients: &Gradients, learning_rate: f64) -> Result<()> {
+        for (name, parameter, gradient) in moved(parameters, gradients)? {
+            let rule = SgdRule {
+                momentum: self.config.momentum,
+                weight_decay: decay(parameter, self.config.weight_decay),
+                learning_rate,
+            };
+            update(&parameter.var, gradient, [self.velocity.of(name, &parameter.var)?], rule)?;
+        }
+        Ok(())
+    }
+
+    fn state(&self) -> BTreeMap<String, Tensor> {
+        self.velocity.tensors()
+    }
+
+    fn load_state(&mut self, mut state: BTreeMap<String, Tensor>) -> Result<()> {
+        let velocity = self.velocity.read(&mut state)?;
+        nothing_left(&state)?;
+        self.velocity = velocity;
+        Ok(())
+    }
+}
+
+/// Settings of [`AdamW`]; the defaults are torch's.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamWConfig {
+    /// β₁, the decay of the mean of gradients, 0 ≤ β₁ < 1.
+    pub beta1: f64,
+    /// β₂, the decay of the mean of squares, 0 ≤ β₂ < 1.
+    pub beta2: f64,
+    /// ε, added to the root of the mean of squares, 0 < ε.
+    pub eps: f64,
+    /// Decay of [`Role::Trained`] parameters, 0 ≤ wd.
+    pub weight_decay: f64,
+}
+
+impl Default for AdamWConfig {
+    fn default() -> Self {
+        Self { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 1e-2 }
+    }
+}
+
+/// Adam with decoupled weight decay, in the order of torch's `AdamW`:
+/// w ← w·(1 − lr·wd), m ← m + (1−β₁)(g − m), v ← β₂·v + (1−β₂)·g²,
+/// w ← w − lr/(1−β₁ᵗ) · m / (√v/√(1−β₂ᵗ) + ε).
+///
+/// t counts the steps of each parameter on its own, as torch does.
+#[derive(Debug)]
+pub struct AdamW {
+    config: AdamWConfig,
+    mean: Moments,
+    square: Moments,
+    steps: BTreeMap<String, i64>,
+}
+
+impl AdamW {
+    /// An optimiser for the trained ones among `parameters`, at rest.
+    ///
+    /// # Errors
+    /// If a setting lies outside its range or the parameters are neither f32 nor f64.
+    pub fn new(config: AdamWConfig, parameters: &Parameters) -> Result<Self> {
+        fraction("beta1", config.beta1)?;
+        fraction("beta2", config.beta2)?;
+        non_negative("weight_decay", config.weight_decay)?;
+        if !(0.0 < config.eps && config.eps.is_finite()) {
+            return Err(Error::value("eps", "0 < eps < ∞", config.eps));
+        }
+        let steps = parameters.trained().map(|(name, _)| (name.to_owned(), 0)).collect();
+        let (mean, square) = (Moments::zero("exp_avg", parameters)?, Moments::zero("exp_avg_sq", parameters)?);
+        Ok(Self { config, mean, square, steps })
+    }
+
+    fn rule(&self, parameter: &Parameter, step: i64, learning_rate: f64) -> AdamWRule {
+        let AdamWConfig { beta1, beta2, eps, weight_decay } = self.config;
+        let correction = |beta: f64| 1.0 - beta.powf(step as f64);
+        AdamWRule {
+            keep: 1.0 - learning_rate * decay(parameter, weight_decay),
+            beta1,
+            beta2,
+            eps,
+            size: learning_rate / correction(beta1),
+            root: correction(beta2).sqrt(),
+        }
+    }
+}
+
+impl Optimizer for AdamW {
+    fn step(&mut self, parameters: &Parameters, gradients: &Gradients, learning_rate: f64) -> Result<()> {
+        for (name, parameter, gradient) in moved(parameters, gradients)? {
+            let step = self.steps.get(name).map_or(1, |steps| steps + 1);
+            let rule = self.rule(parameter, step, learning_rate);
+            let moments = [self.mean.of(name, &parameter.var)?, self.square.of(name, &parameter.var)?];
+            update(&parameter.var, gradient, moments, rule)?;
+            self.steps.insert(name.to_owned(), step);
+        }
+        Ok(())
+    }
+
+    fn state(&self) -> BTreeMap<String, Tensor> {
+        let steps = self
+            .steps
+            .iter()
+            .map(|(name, &steps)| (format!("step.{name}"), host_tensor(CpuStorage::I64(vec![steps]), &[])));
+        self.mean.tensors().into_iter().chain(self.square.tensors()).chain(steps).collect()
+    }
+
+    fn load_state(&mut self, mut state: BTreeMap<String, Tensor>) -> Result<()> {
+        let (mean, square) = (self.mean.read(&mut state)?, self.square.read(&mut state)?);
+        let read = |name: &String| Ok((name.clone(), read_steps(&mut state, name)?));
+        let steps = self.steps.keys().map(read).collect::<Result<_>>()?;
+        nothing_left(&state)?;
+        *self = Self { config: self.config, mean, square, steps };
+        Ok(())
+    }
+}
+
+/// Scales `gradients` so that their norm is at most `max`, as torch's `clip_grad_norm_`; returns the norm before.
+///
+/// A norm that is not finite is returned and changes nothing: whoever trains skips the step.
+///
+/// # Errors
+/// If `max` is not above 0 or a gradient is neither f32 nor f64.
+pub fn clip_norm(gradients: &mut Gradients, max: f64) -> Result<f64> {
+    if max.is_nan() || max <= 0.0 {
+        return Err(Error::value("clip_norm", "0 < clip_norm", max));
+    }
+    let norm = gradients.norm()?;
+    // Deviates: torch divides by norm + 1e-6; below, the norm after clipping is `max` itself.
+    if max < norm && norm.is_finite() {
+        gradients.scale(max / norm)?;
+    }
+    Ok(norm)
+}
+
+/// How a run of values moves, given their `N` moments each, which it updates too.
+trait Rule<const N: usize>: Copy + Sync {
+    fn apply<T: Float>(self, weights: &mut [T], gradients: &[T], moments: [&mut [T]; N]);
+}
+
+/// f32 and f64, the types that parameters can have.
+trait Float: WithDType {
+    fn root(self) -> Self;
+    fn values(storage: &mut CpuStorage) -> Option<&mut [Self]>;
+}
+
+impl Float for f32 {
+    fn root(self) -> Self {
+        self.sqrt()
+    }
+
+    fn values(storage: &mut CpuStorage) -> Option<&mut [Self]> {
+        if let CpuStorage::F32(values) = storage { Some(values) } else { None }
+    }
+}
+
+impl Float for f64 {
+    fn root(self) -> Self {
+        self.sqrt()
+    }
+
+    fn values(storage: &mut CpuStorage) -> Option<&mut [Self]> {
+        if let CpuStorage::F64(values) = storage { Some(values) } else { None }
+    }
+}
+
+/// v ← μ·v + (g + wd·w), w ← w − lr·v.
+#[derive(Clone, Copy)]
+struct SgdRule {
+    momentum: f64,
+    weight_decay: f64,
+    learning_rate: f64,
+}
+
+impl Rule<1> for SgdRule {
+    fn apply<T: Float>(self, weights: &mut [T], gradients: &[T], [velocities]: [&mut [T]; 1]) {
+        let [momentum, decay, rate] = [self.momentum, self.weight_decay, self.learning_rate].map(T::from_f64);
+        for ((w, &g), v) in weights.iter_mut().zip(gradients).zip(velocities) {
+            *v = momentum * *v + (g + decay * *w);
+            *w -= rate * *v;
+        }
+    }
+}
+
+/// One step of [`AdamW`] with what depends on t alone worked out.
+#[derive(Clone, Copy)]
+struct AdamWRule {
+    keep: f64,
+    beta1: f64,
+    beta2: f64,
+    eps: f64,
+    size: f64,
+    root: f64,
+}
+
+impl Rule<2> for AdamWRule {
+    fn apply<T: Float>(self, weights: &mut [T], gradients: &[T], [means, squares]: [&mut [T]; 2]) {
+        let [keep, eps, size, root] = [self.keep, self.eps, self.size, self.root].map(T::from_f64);
+        let [beta2, rest1, rest2] = [self.beta2, 1.0 - self.beta1, 1.0 - self.beta2].map(T::from_f64);
+        for (((w, &g), m), v) in weights.iter_mut().zip(gradients).zip(means).zip(squares) {
+            *m += rest1 * (g - *m);
+            *v = beta2 * *v + rest2 * g * g;
+            *w = keep * *w - size * *m / ((*v).root() / root + eps);
+        }
+    }
+}
+
+/// Trained parameters with their gradients, checked.
+fn moved<'a>(
+    parameters: &'a Parameters,
+    gradients: &'a Gradients,
+) -> Result<Vec<(&'a str, &'a Parameter, &'a Tensor)>> {
+    let with_gradient = parameters.trained().filter_map(|(name, parameter)| {
+        let gradient = gradients.get(name)?;
+        Some(fits(name, gradient, &parameter.var).map(|()| (name, parameter, gradient)))
+    });
+    with_gradient.collect()
+}
+
+fn decay(parameter: &Parameter, weight_decay: f64) -> f64 {
+    if parameter.role == Role::Trained { weight_decay } else { 0.0 }
+}
+
+/// Values per task of an update, which is elementwise: the cut does not change the result.
+const CHUNK: usize = 1 << 15;
+
+/// Applies `rule` to a variable in place.
+fn update<const N: usize>(
+    var: &Var,
+    gradient: &Tensor,
+    moments: [&mut CpuStorage; N],
+    rule: impl Rule<N>,
+) -> Result<()> {
+    let gradient = gradient.detach().contiguous()?;
+    Ok(var.inplace_op2(&gradient, &Update { moments: RefCell::new(moments), rule })?)
+}
+
+/// The in-place operation; the moments are borrowed for as long as it runs.
+struct Update<'a, const N: usize, R> {
+    moments: RefCell<[&'a mut CpuStorage; N]>,
+    rule: R,
+}
+
+impl<const N: usize, R: Rule<N>> InplaceOp2 for Update<'_, N, R> {
+    fn name(&self) -> &'static str {
+        "optimizer-update"
+    }
+
+    fn cpu_fwd(
+        &self,
+        weights: &mut CpuStorage,
+        weight_layout: &Layout,
+        gradients: &CpuStorage,
+        gradient_layout: &Layout,
+    ) -> candle_core::Result<()> {
+        match weights {
+            CpuStorage::F32(_) => self.run::<f32>(weights, weight_layout, gradients, gradient_layout),
+            _ => self.run::<f64>(weights, weight_layout, gradients, gradient_layout),
+        }
+    }
+}
+
+impl<const N: usize, R: Rule<N>> Update<'_, N, R> {
+    fn run<T: Float>(
+        &self,
+        weights: &mut CpuStorage,
+        weight_layout: &Layout,
+        gradients: &CpuStorage,
+        gradient_layout: &Layout,
+    ) -> candle_core::Result<()> {
+        let weight_range = weight_layout.contiguous_offsets().ok_or_else(unsupported)?;
+        let gradient_range = gradient_layout.contiguous_offsets().ok_or_else(unsupported)?;
+        let weights = &mut T::values(weights).ok_or_else(unsupported)?[weight_range.0..weight_range.1];
+        let gradients = &T::cpu_storage_as_slice(gradients)?[gradient_range.0..gradient_range.1];
+        let mut moments = self.moments.borrow_mut();
+        let moments = moments.iter_mut().map(|storage| T::values(storage).ok_or_else(unsupported));
+        apply(self.rule, weights, gradients, moments.collect::<candle_core::Result<_>>()?);
+        Ok(())
+    }
+}
+
+/// Cuts everything into the same chunks and works on them in parallel.
+fn apply<const N: usize, T: Float>(rule: impl Rule<N>, weights: &mut [T], gradients: &[T], moments: Vec<&mut [T]>) {
+    let mut moments: Vec<_> = moments.into_iter().map(|values| values.chunks_mut(CHUNK)).collect();
+    let mut next = || std::array::from_fn(|n| moments[n].next().unwrap_or_default());
+    let chunks = weights.chunks_mut(CHUNK).zip(gradients.chunks(CHUNK));
+    let tasks: Vec<_> = chunks.map(|(weights, gradients)| (weights, gradients, next())).collect();
+    tasks.into_par_iter().for_each(|(weights, gradients, moments)| rule.apply(weights, gradients, moments));
+}
+
+fn unsupported() -> candle_core::Error {
+    Error::Invalid("optimizer: expected contiguous parameters in f32 or f64 on the CPU".to_owned()).into()
+}
+
+/// One tensor of state per parameter, beginning with zeros.
+#[derive(Debug, Clone)]
+struct Moments {
+    kind: &'static str,
+    entries: BTreeMap<String, Moment>,
+}
+
+#[derive(Debug, Clone)]
+struct Moment {
+    shape: Vec<usize>,
+    values: CpuStorage,
+}
+
+impl Moment {
+    fn zero(var: &Var) -> Result<Self> {
+        let zeros = Tensor::zeros(var.dims(), var.dtype(), &Device::Cpu)?;
+        Self::from_tensor(&zeros)
+    }
+
+    fn from_tensor(tensor: &Tensor) -> Result<Self> {
+        let flat = tensor.flatten_all()?;
+        let values = match tensor.dtype() {
+            DType::F32 => CpuStorage::F32(flat.to_vec1()?),
+            DType::F64 => CpuStorage::F64(flat.to_vec1()?),
+            _ => return Err(unsupported().into()),
+        };
+        Ok(Self { shape: tensor.dims().to_vec(), values })
+    }
+
+    fn dtype(&self) -> DType {
+        if matches!(self.values, CpuStorage::F32(_)) { DType::F32 } else { DType::F64 }
+    }
+}
+
+fn host_tensor(storage: CpuStorage, shape: &[usize]) -> Tensor {
+    Tensor::from_storage(candle_core::Storage::Cpu(storage), shape, candle_core::op::BackpropOp::none(), false)
+}
+
+impl Moments {
+    fn zero(kind: &'static str, parameters: &Parameters) -> Result<Self> {
+        let entries =
+            parameters.trained().map(|(name, parameter)| Ok((name.to_owned(), Moment::zero(&parameter.var)?)));
+        Ok(Self { kind, entries: entries.collect::<Result<_>>()? })
+    }
+
+    /// The moment of a parameter; zeros if it became trained only now.
+    fn of(&mut self, name: &str, var: &Var) -> Result<&mut CpuStorage> {
+        if !self.entries.contains_key(name) {
+            self.entries.insert(name.to_owned(), Moment::zero(var)?);
+        }
+        let moment = self.entries.get_mut(name).filter(|moment| moment.shape == var.dims());
+        moment
+            .map(|moment| &mut moment.values)
+            .ok_or_else(|| Error::Invalid(format!("parameter `{name}` changed its shape since the optimizer was made")))
+    }
+
+    fn tensors(&self) -> BTreeMap<String, Tensor> {
+        let tensor = |moment: &Moment| host_tensor(moment.values.clone(), &moment.shape);
+        self.entries.iter().map(|(name, moment)| (format!("{}.{name}", self.kind), tensor(moment))).collect()
+    }
+
+    /// The same parameters' moments out of `state`.
+    fn read(&self, state: &mut BTreeMap<String, Tensor>) -> Result<Self> {
+        let entries = self.entries.iter().map(|(name, now)| {
+            let key = format!("{}.{name}", self.kind);
+            let tensor = state.remove(&key).ok_or_else(|| missing(&key))?;
+            if tensor.dims() != now.shape {
+                let what = format!("optimizer state `{key}`");
+                return Err(Error::shape(what, format!("{:?}", now.shape), tensor.dims()));
+            }
+            if tensor.dtype() != now.dtype() {
+                let expected = format!("{:?}", now.dtype());
+                return Err(Error::value(
+                    format!("optimizer state `{key}`"),
+                    expected,
+                    format!("{:?}", tensor.dtype()),
+                ));
+            }
+            Ok((name.clone(), Moment::from_tensor(&tensor)?))
+        });
+        Ok(Self { kind: self.kind, entries: entries.collect::<Result<_>>()? })
+    }
+}
+
+fn read_steps(state: &mut BTreeMap<String, Tensor>, name: &str) -> Result<i64> {
+    let key = format!("step.{name}");
+    let tensor = state.remove(&key).ok_or_else(|| missing(&key))?;
+    let steps =
+        tensor.to_scalar::<i64>().map_err(|error| Error::Invalid(format!("optimizer state `{key}`: {error}")))?;
+    if 0 <= steps { Ok(steps) } else { Err(Error::value(format!("optimizer state `{key}`"), "0 <= step", steps)) }
+}
+
+fn missing(key: &str) -> Error {
+    Error::Invalid(format!("optimizer state `{key}` is missing; it belongs to another network or optimizer"))
+}
+
+fn nothing_left(state: &BTreeMap<String, Tensor>) -> Result<()> {
+    match state.keys().next() {
+        None => Ok(()),
+        Some(key) => Err(Error::Invalid(format!(
+            "optimizer state `{key}` belongs to no parameter of this network and optimizer"
+        ))),
+    }
+}
+
+fn fits(name: &str, gradient: &Tensor, var: &Var) -> Result<()> {
+    if gradient.dims() != var.dims() {
+        return Err(Error::shape(format!("gradient of `{name}`"), format!("{:?}", var.dims()), gradient.dims()));
+    }
+    if gradient.dtype() != var.dtype() {
+        let (expected, got) = (format!("{:?}", var.dtype()), format!("{:?}", gradient.dtype()));
+        return Err(Error::value(format!("gradient of `{name}`"), expected, got));
+    }
+    Ok(())
+}
+
+fn fraction(what: &str, value: f64) -> Result<()> {
+    if 0.0 <= value && value < 1.0 { Ok(()) } else { Err(Error::value(what, format!("0 <= {what} < 1"), value)) }
+}
+
+fn non_negative(what: &str, value: f64) -> Result<()> {
+    let fits = 0.0 <= value && value.is_finite();
+    if fits { Ok(()) } else { Err(Error::value(what, format!("0 <= {what} < ∞"), value)) }
+}
