@@ -1,0 +1,116 @@
+//! A named network: image (B, 3, S, S) → embedding (B, D).
+//! Knows no labels, losses or class centers.
+
+use arcface_core::candle::{self, DType, Device, Module, Tensor};
+use arcface_core::{Parameters, Result};
+
+use crate::BackboneConfig;
+use crate::layers::Mode;
+use crate::network::Network;
+use crate::plan::{Cost, Plan};
+use crate::weights::StateDict;
+
+/// A network of a known architecture.
+#[derive(Debug)]
+pub struct Backbone {
+    config: BackboneConfig,
+    plan: Plan,
+    network: Network,
+}
+
+impl Backbone {
+    /// The network of `config`, its weights drawn from `seed`.
+    ///
+    /// # Errors
+    /// If the configuration is out of range.
+    ///
+    /// # Example
+    /// ```
+    /// use arcface_core::candle::{DType, Device, Tensor};
+    /// use arcface_models::{Architecture, Backbone, BackboneConfig, Mode};
+    /// let config = BackboneConfig { input_size: 32, ..BackboneConfig::new(Architecture::FaceNano) };
+    /// let backbone = Backbone::new(&config, 0, DType::F32, &Device::Cpu)?;
+    /// let images = Tensor::zeros((2, 3, 32, 32), DType::F32, &Device::Cpu)?;
+    /// assert_eq!(backbone.forward(&images, Mode::Eval)?.dims(), [2, 128]);
+    /// # Ok::<(), arcface_core::Error>(())
+    /// ```
+    pub fn new(config: &BackboneConfig, seed: u64, dtype: DType, device: &Device) -> Result<Self> {
+        let plan = config.plan()?;
+        let network = Network::new(&plan, &config.freeze, seed, dtype, device)?;
+        Ok(Self { config: config.clone(), plan, network })
+    }
+
+    /// The network of `config` with the weights of `state` (torch's names and layouts).
+    ///
+    /// # Errors
+    /// If the configuration is out of range or the weights do not fit it.
+    pub fn from_state_dict(config: &BackboneConfig, state: &StateDict, dtype: DType) -> Result<Self> {
+        let plan = config.plan()?;
+        let network = Network::from_state_dict(&plan, &config.freeze, state, dtype)?;
+        Ok(Self { config: config.clone(), plan, network })
+    }
+
+    /// Images to embeddings, which are not normalised.
+    ///
+    /// # Shapes
+    /// `images` (B, 3, S, S) with S the configuration's `input_size` → (B, D).
+    ///
+    /// # Errors
+    /// If the images have another shape or type, or a training batch is too small for batch norm.
+    pub fn forward(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
+        self.network.forward(images, mode)
+    }
+
+    /// What was chosen about the network.
+    pub fn config(&self) -> &BackboneConfig {
+        &self.config
+    }
+
+    /// Parameters and running statistics by torch's names, in operator layout.
+    pub fn parameters(&self) -> &Parameters {
+        self.network.parameters()
+    }
+
+    /// Folds the batch statistics of the training passes since the last commit into the running statistics.
+    ///
+    /// Call it once per optimiser step; see [`Network::commit_statistics`].
+    ///
+    /// # Errors
+    /// If the tensor library fails.
+    pub fn commit_statistics(&self) -> Result<()> {
+        self.network.commit_statistics()
+    }
+
+    /// Forgets the batch statistics since the last commit, for a step that is skipped.
+    pub fn discard_statistics(&self) {
+        self.network.discard_statistics();
+    }
+
+    /// Parameters, multiply-adds and state-dict entries.
+    pub fn cost(&self) -> Cost {
+        self.plan.cost()
+    }
+
+    /// All entries under torch's names, in torch's layouts.
+    ///
+    /// # Errors
+    /// If the tensor library fails.
+    pub fn state_dict(&self) -> Result<StateDict> {
+        self.network.state_dict()
+    }
+
+    /// Takes over all entries of `state`; see [`Network::load_state_dict`].
+    ///
+    /// # Errors
+    /// If entries are missing, extra, misshaped or of another kind of type; nothing is taken over then.
+    pub fn load_state_dict(&self, state: &StateDict) -> Result<()> {
+        self.network.load_state_dict(state)
+    }
+}
+
+/// The forward pass of evaluation.
+impl Module for Backbone {
+    fn forward(&self, images: &Tensor) -> candle::Result<Tensor> {
+        Ok(self.forward(images, Mode::Eval)?)
+    }
+}

@@ -1,0 +1,118 @@
+//! Batch norm: by the batch in training, by running statistics otherwise.
+//! Running statistics move only when they are committed, once per optimiser step.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::ops::{self, BatchStatistics};
+use arcface_core::candle::Tensor;
+use arcface_core::{Error, Result};
+
+use crate::layers::{Builder, Mode, Weight};
+use crate::plan::BatchNormSpec;
+
+/// Added to the variance before its root is taken.
+const EPS: f64 = 1e-5;
+/// Weight of the new statistics when they are committed.
+const MOMENTUM: f64 = 0.1;
+
+/// γ·(x − mean)/√(variance + ε) + β over channels.
+#[derive(Debug)]
+pub(crate) struct BatchNorm {
+    name: String,
+    gamma: Weight,
+    beta: Weight,
+    mean: Weight,
+    variance: Weight,
+    batches: Arc<AtomicI64>,
+    /// Statistics of the training passes since the last commit.
+    pending: Mutex<Vec<BatchStatistics>>,
+    training: Training,
+}
+
+/// What a training pass normalises by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Training {
+    ByBatch,
+    /// A frozen stage keeps its statistics.
+    ByRunning,
+}
+
+/// The batch norm of `spec`.
+pub(crate) fn batch_norm(spec: &BatchNormSpec, builder: &mut Builder) -> Result<BatchNorm> {
+    let [gamma, beta, mean, variance, batches] = spec.entries();
+    Ok(BatchNorm {
+        name: spec.name.clone(),
+        gamma: builder.weight(&gamma)?,
+        beta: builder.weight(&beta)?,
+        mean: builder.weight(&mean)?,
+        variance: builder.weight(&variance)?,
+        batches: builder.counter(&batches),
+        pending: Mutex::default(),
+        training: if builder.is_frozen(&spec.name) { Training::ByRunning } else { Training::ByBatch },
+    })
+}
+
+impl BatchNorm {
+    /// # Shapes
+    /// (B, H, W, C) or (B, C) → the same.
+    pub(crate) fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        // γ and β are parameters of their own, as in torch; the operator takes both as rows of one tensor.
+        let affine = Tensor::stack(&[self.gamma.tensor(mode), self.beta.tensor(mode)], 0)?;
+        if mode == Mode::Eval || self.training == Training::ByRunning {
+            let statistics = Tensor::stack(&[self.mean.tensor(mode), self.variance.tensor(mode)], 0)?;
+            return ops::batch_norm_eval(x, &affine, &statistics, EPS);
+        }
+        self.check_batch(x)?;
+        let (y, statistics) = ops::batch_norm_train(x, &affine, EPS)?;
+        self.lock().push(statistics);
+        Ok(y)
+    }
+
+    /// Moves the running statistics towards the mean of those that are pending, as torch does:
+    /// running ← 0.9·running + 0.1·batch, with the unbiased variance.
+    pub(crate) fn commit(&self) -> Result<()> {
+        let pending = std::mem::take(&mut *self.lock());
+        if pending.is_empty() {
+            return Ok(());
+        }
+        let means: Vec<Tensor> = pending.iter().map(|batch| batch.mean.clone()).collect();
+        let variances = pending.iter().map(unbiased).collect::<Result<Vec<_>>>()?;
+        fold(&self.mean, &means)?;
+        fold(&self.variance, &variances)?;
+        self.batches.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Forgets the pending statistics, as a skipped step does.
+    pub(crate) fn discard(&self) {
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<BatchStatistics>> {
+        // The list is whole at any time: a panic elsewhere does not spoil it.
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn check_batch(&self, x: &Tensor) -> Result<()> {
+        let channels = x.dims().last().copied().unwrap_or(1).max(1);
+        if 1 < x.elem_count() / channels {
+            return Ok(());
+        }
+        let what = format!("batch norm `{}` in training", self.name);
+        Err(Error::value(what, "more than one value per channel (a batch of at least 2)", 1))
+    }
+}
+
+/// The unbiased variance n/(n − 1)·variance.
+fn unbiased(batch: &BatchStatistics) -> Result<Tensor> {
+    let count = batch.count as f64;
+    Ok(batch.variance.affine(count / (count - 1.0), 0.0)?)
+}
+
+/// running ← 0.9·running + 0.1·mean of `batches`.
+fn fold(running: &Weight, batches: &[Tensor]) -> Result<()> {
+    let mean = Tensor::stack(batches, 0)?.mean(0)?;
+    let kept = running.var.as_detached_tensor().affine(1.0 - MOMENTUM, 0.0)?;
+    Ok(running.var.set(&(kept + mean.affine(MOMENTUM, 0.0)?)?)?)
+}

@@ -1,0 +1,32 @@
+//! Flattening and a fully connected layer.
+//! Knows no neighbour.
+
+use crate::ops;
+use arcface_core::Result;
+use arcface_core::candle::Tensor;
+
+use crate::layers::{Builder, Mode, Weight};
+use crate::plan::LinearSpec;
+
+/// x·Wᵀ + b on the flattened image; the weight is (O, H·W·C).
+#[derive(Debug)]
+pub(crate) struct Linear {
+    weight: Weight,
+    bias: Option<Weight>,
+}
+
+/// The fully connected layer of `spec`.
+pub(crate) fn linear(spec: &LinearSpec, builder: &mut Builder) -> Result<Linear> {
+    let weight = builder.weight(&spec.weight_entry())?;
+    let bias = spec.bias_entry().map(|entry| builder.weight(&entry)).transpose()?;
+    Ok(Linear { weight, bias })
+}
+
+impl Linear {
+    /// # Shapes
+    /// (B, H, W, C) → (B, O).
+    pub(crate) fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        let bias = self.bias.as_ref().map(|bias| bias.tensor(mode));
+        ops::linear(&x.flatten_from(1)?, &self.weight.tensor(mode), bias.as_ref())
+    }
+}

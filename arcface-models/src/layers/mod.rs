@@ -1,0 +1,105 @@
+//! Layers as tensors and a forward pass on channels-last operators, built from their description.
+//! Knows no architecture and no file.
+
+mod batch_norm;
+mod builder;
+mod conv;
+mod dropout;
+mod linear;
+mod prelu;
+
+use crate::ops::add;
+use arcface_core::candle::Tensor;
+use arcface_core::{Result, Role};
+
+pub(crate) use batch_norm::BatchNorm;
+pub(crate) use builder::{Begin, Builder, Weight};
+
+use crate::plan::Spec;
+
+/// What a forward pass is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Builds the graph, normalises by the batch and drops out; the masks are a function of both numbers.
+    Train {
+        /// The run's seed.
+        seed: u64,
+        /// Number of the forward pass; with accumulation, each micro-batch has its own.
+        step: u64,
+    },
+    /// Normalises by the running statistics; weights are detached, so that no graph is built for them.
+    Eval,
+}
+
+/// A layer with its tensors.
+#[derive(Debug)]
+pub(crate) enum Layer {
+    Conv(conv::Conv),
+    BatchNorm(BatchNorm),
+    Prelu(prelu::Prelu),
+    Dropout(dropout::Dropout),
+    Linear(linear::Linear),
+    Residual { main: Vec<Layer>, shortcut: Vec<Layer> },
+}
+
+impl Layer {
+    /// The layer of `spec`, its tensors recorded in `builder`.
+    pub(crate) fn build(spec: &Spec, builder: &mut Builder) -> Result<Self> {
+        Ok(match spec {
+            Spec::Conv(spec) => Self::Conv(conv::conv(spec, builder)?),
+            Spec::BatchNorm(spec) => Self::BatchNorm(batch_norm::batch_norm(spec, builder)?),
+            Spec::Prelu(spec) => Self::Prelu(prelu::prelu(spec, builder)?),
+            Spec::Dropout(spec) => Self::Dropout(dropout::dropout(spec)),
+            Spec::Linear(spec) => Self::Linear(linear::linear(spec, builder)?),
+            Spec::Residual { main, shortcut } => {
+                Self::Residual { main: build(main, builder)?, shortcut: build(shortcut, builder)? }
+            }
+        })
+    }
+
+    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        match self {
+            Self::Conv(layer) => layer.forward(x, mode),
+            Self::BatchNorm(layer) => layer.forward(x, mode),
+            Self::Prelu(layer) => layer.forward(x, mode),
+            Self::Dropout(layer) => layer.forward(x, mode),
+            Self::Linear(layer) => layer.forward(x, mode),
+            Self::Residual { main, shortcut } => Ok(add(&forward(main, x, mode)?, &forward(shortcut, x, mode)?)?),
+        }
+    }
+
+    fn collect_batch_norms<'a>(&'a self, into: &mut Vec<&'a BatchNorm>) {
+        match self {
+            Self::BatchNorm(layer) => into.push(layer),
+            Self::Residual { main, shortcut } => {
+                main.iter().chain(shortcut).for_each(|layer| layer.collect_batch_norms(into));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The layers of `specs`.
+pub(crate) fn build(specs: &[Spec], builder: &mut Builder) -> Result<Vec<Layer>> {
+    specs.iter().map(|spec| Layer::build(spec, builder)).collect()
+}
+
+/// One layer after the other.
+///
+/// # Shapes
+/// `x` (B, H, W, C).
+pub(crate) fn forward(layers: &[Layer], x: &Tensor, mode: Mode) -> Result<Tensor> {
+    layers.iter().try_fold(x.clone(), |x, layer| layer.forward(&x, mode))
+}
+
+/// Every batch norm in `layers`, in order.
+pub(crate) fn batch_norms(layers: &[Layer]) -> Vec<&BatchNorm> {
+    let mut found = Vec::new();
+    layers.iter().for_each(|layer| layer.collect_batch_norms(&mut found));
+    found
+}
+
+/// Whether a tensor of `role` takes part in the graph of a pass in `mode`.
+fn is_tracked(role: Role, mode: Mode) -> bool {
+    mode != Mode::Eval && role.is_trained()
+}

@@ -1,0 +1,150 @@
+//! A network of any plan: parameters, forward pass, running statistics, torch's state dict.
+//! Knows no name of an architecture and no file.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use crate::ops::channels_last;
+use arcface_core::candle::{DType, Device, Tensor};
+use arcface_core::{Error, Parameters, Result};
+
+use crate::layers::{self, Begin, Builder, Layer, Mode};
+use crate::plan::{Entry, Kind, Plan};
+use crate::weights::{StateDict, misfit};
+
+/// A network built from its plan.
+#[derive(Debug)]
+pub struct Network {
+    layers: Vec<Layer>,
+    entries: Vec<Entry>,
+    parameters: Parameters,
+    counters: BTreeMap<String, Arc<AtomicI64>>,
+    input_size: usize,
+}
+
+impl Network {
+    /// The network of `plan`, its weights drawn from `seed`; modules under `freeze` are not trained.
+    ///
+    /// # Errors
+    /// If two layers share a name or the tensor library fails.
+    ///
+    /// # Example
+    /// ```
+    /// use arcface_core::candle::{DType, Device};
+    /// use arcface_models::{Network, plan::{ConvSpec, Plan, Spec}};
+    /// let layers = vec![Spec::Conv(ConvSpec::new("conv", 3, 8, 3, 2)), Spec::batch_norm("bn", 8)];
+    /// let network = Network::new(&Plan { layers, input_size: 16 }, &[], 0, DType::F32, &Device::Cpu)?;
+    /// assert_eq!(network.parameters().get("conv.weight").unwrap().var.dims(), [3, 3, 3, 8]);
+    /// # Ok::<(), arcface_core::Error>(())
+    /// ```
+    pub fn new(plan: &Plan, freeze: &[String], seed: u64, dtype: DType, device: &Device) -> Result<Self> {
+        Self::build(plan, freeze, Begin::Seeded(seed), dtype, device)
+    }
+
+    /// The network of `plan` with the weights of `state`.
+    ///
+    /// # Errors
+    /// As [`Network::load_state_dict`].
+    pub fn from_state_dict(plan: &Plan, freeze: &[String], state: &StateDict, dtype: DType) -> Result<Self> {
+        misfit::check(&plan.entries(), state)?;
+        let network = Self::build(plan, freeze, Begin::Blank, dtype, &Device::Cpu)?;
+        network.load_state_dict(state)?;
+        Ok(network)
+    }
+
+    fn build(plan: &Plan, freeze: &[String], begin: Begin, dtype: DType, device: &Device) -> Result<Self> {
+        let mut builder = Builder::new(begin, freeze, dtype, device);
+        let layers = layers::build(&plan.layers, &mut builder)?;
+        let (parameters, counters) = builder.finish();
+        Ok(Self { layers, entries: plan.entries(), parameters, counters, input_size: plan.input_size })
+    }
+
+    /// Images to embeddings.
+    ///
+    /// # Shapes
+    /// `images` (B, 3, S, S) with S the plan's input size → (B, D).
+    ///
+    /// # Errors
+    /// If the images have another shape or type, or a training batch is too small for batch norm.
+    pub fn forward(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
+        self.check_images(images)?;
+        layers::forward(&self.layers, &channels_last(images)?, mode)
+    }
+
+    /// Parameters and running statistics by torch's names, in operator layout.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// Folds the batch statistics of the training passes since the last commit into the running statistics:
+    /// running ← 0.9·running + 0.1·batch with the unbiased variance, as torch; the mean over several micro-batches.
+    ///
+    /// Call it once per optimiser step, after the backward pass.
+    ///
+    /// # Errors
+    /// If the tensor library fails.
+    pub fn commit_statistics(&self) -> Result<()> {
+        layers::batch_norms(&self.layers).into_iter().try_for_each(layers::BatchNorm::commit)
+    }
+
+    /// Forgets the batch statistics since the last commit, for a step that is skipped.
+    pub fn discard_statistics(&self) {
+        layers::batch_norms(&self.layers).into_iter().for_each(layers::BatchNorm::discard);
+    }
+
+    /// All entries under torch's names, in torch's layouts.
+    ///
+    /// # Errors
+    /// If the tensor library fails.
+    pub fn state_dict(&self) -> Result<StateDict> {
+        self.entries.iter().map(|entry| Ok((entry.name.clone(), self.state(entry)?))).collect()
+    }
+
+    /// Takes over all entries of `state`, given under torch's names in torch's layouts.
+    ///
+    /// # Errors
+    /// If entries are missing, extra, misshaped or of another kind of type; nothing is taken over then.
+    pub fn load_state_dict(&self, state: &StateDict) -> Result<()> {
+        misfit::check(&self.entries, state)?;
+        self.entries.iter().try_for_each(|entry| self.load_state(entry, &state[&entry.name]))
+    }
+
+    fn state(&self, entry: &Entry) -> Result<Tensor> {
+        match (entry.kind, self.parameters.get(&entry.name), self.counters.get(&entry.name)) {
+            (Kind::Values { .. }, Some(parameter), _) => entry.layout.to_torch(&parameter.var.as_detached_tensor()),
+            (Kind::Counter, _, Some(counter)) => Ok(Tensor::new(counter.load(Ordering::Relaxed), &Device::Cpu)?),
+            _ => Err(unbuilt(entry)),
+        }
+    }
+
+    fn load_state(&self, entry: &Entry, value: &Tensor) -> Result<()> {
+        match (entry.kind, self.parameters.get(&entry.name), self.counters.get(&entry.name)) {
+            (Kind::Values { .. }, Some(parameter), _) => {
+                let value = value.to_device(self.parameters.device())?.to_dtype(self.parameters.dtype())?;
+                Ok(parameter.var.set(&entry.layout.to_operator(&value)?)?)
+            }
+            (Kind::Counter, _, Some(counter)) => {
+                counter.store(value.to_scalar::<i64>()?, Ordering::Relaxed);
+                Ok(())
+            }
+            _ => Err(unbuilt(entry)),
+        }
+    }
+
+    fn check_images(&self, images: &Tensor) -> Result<()> {
+        let size = self.input_size;
+        if !matches!(images.dims(), &[_, 3, height, width] if (height, width) == (size, size)) {
+            return Err(Error::shape("images", format!("(B, 3, {size}, {size})"), images.dims()));
+        }
+        if images.dtype() != self.parameters.dtype() {
+            let expected = format!("element type {:?}, the network's", self.parameters.dtype());
+            return Err(Error::value("images", expected, format!("{:?}", images.dtype())));
+        }
+        Ok(())
+    }
+}
+
+fn unbuilt(entry: &Entry) -> Error {
+    Error::Invalid(format!("entry `{}` belongs to no layer of the network", entry.name))
+}
