@@ -1,0 +1,119 @@
+//! Loops compiled for wider vectors than the build's baseline and chosen when the program runs.
+//! Knows no operator; the arithmetic is that of the source, so that every version gives the same bytes.
+
+/// Compiles a function once for the baseline, once for AVX2 and once for AVX-512, and calls the widest that the
+/// processor has.
+///
+/// The body must be plain loops over slices: what it calls is only widened if it is `#[inline(always)]`, and work that
+/// it hands to other threads is not widened at all, so call such a function inside of a parallel task. Multiplications
+/// and additions are not fused, hence the results do not depend on the version.
+///
+/// The generic parameters are written in square brackets, after the name.
+///
+/// ```
+/// use arcface_core::ops::element::Element;
+/// arcface_core::multiversion! {
+///     /// y ← y + a·x.
+///     fn axpy[T: Element](a: T, x: &[T], y: &mut [T]) {
+///         for (y, &x) in y.iter_mut().zip(x) {
+///             *y += a * x;
+///         }
+///     }
+/// }
+/// let mut y = [1.0, 2.0];
+/// axpy(2.0, &[10.0, 20.0], &mut y);
+/// assert_eq!(y, [21.0, 42.0]);
+/// ```
+#[macro_export]
+macro_rules! multiversion {
+    ($($(#[$meta:meta])* $visibility:vis fn $name:ident[$($generics:tt)*]($($argument:ident: $type:ty),* $(,)?)
+        $(-> $output:ty)? $body:block)*) => {$(
+        $(#[$meta])*
+        #[allow(clippy::inline_always, clippy::too_many_arguments)]
+        $visibility fn $name<$($generics)*>($($argument: $type),*) $(-> $output)? {
+            #[inline(always)]
+            fn baseline<$($generics)*>($($argument: $type),*) $(-> $output)? $body
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2")]
+            fn avx2<$($generics)*>($($argument: $type),*) $(-> $output)? {
+                baseline($($argument),*)
+            }
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,avx512f,avx512bw,avx512dq,avx512vl")]
+            fn avx512<$($generics)*>($($argument: $type),*) $(-> $output)? {
+                baseline($($argument),*)
+            }
+
+            #[cfg(target_arch = "x86_64")]
+            match $crate::ops::simd::width() {
+                // SAFETY: `width` has found every feature that the version is compiled for.
+                #[allow(unsafe_code)]
+                $crate::ops::simd::Width::Avx512 => return unsafe { avx512($($argument),*) },
+                // SAFETY: as above.
+                #[allow(unsafe_code)]
+                $crate::ops::simd::Width::Avx2 => return unsafe { avx2($($argument),*) },
+                $crate::ops::simd::Width::Baseline => {}
+            }
+            baseline($($argument),*)
+        }
+    )*};
+}
+
+/// The widest vectors that [`multiversion!`](crate::multiversion) has a version for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Width {
+    /// What the build's target promises.
+    Baseline,
+    /// 256 bits.
+    Avx2,
+    /// 512 bits.
+    Avx512,
+}
+
+/// The widest vectors of this processor; the answer is looked up once.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+pub fn width() -> Width {
+    use std::sync::OnceLock;
+    static WIDTH: OnceLock<Width> = OnceLock::new();
+    *WIDTH.get_or_init(detect)
+}
+
+/// The widest vectors of this processor.
+#[cfg(not(target_arch = "x86_64"))]
+#[inline]
+pub fn width() -> Width {
+    Width::Baseline
+}
+
+#[cfg(target_arch = "x86_64")]
+fn detect() -> Width {
+    let avx2 = is_x86_feature_detected!("avx2");
+    let avx512 = is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vl");
+    match (avx2, avx512) {
+        (true, true) => Width::Avx512,
+        (true, false) => Width::Avx2,
+        _ => Width::Baseline,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    multiversion! {
+        fn dot[const N: usize](x: &[f32; N], y: &[f32; N]) -> f32 {
+            x.iter().zip(y).map(|(x, y)| x * y).sum()
+        }
+    }
+
+    #[test]
+    fn a_widened_function_returns_what_the_plain_one_does() {
+        let x: [f32; 37] = std::array::from_fn(|i| 1.0 / (1.0 + i as f32));
+        let plain: f32 = x.iter().map(|x| x * x).sum();
+        assert_eq!(dot(&x, &x).to_bits(), plain.to_bits());
+    }
+}
