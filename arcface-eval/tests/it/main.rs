@@ -1,0 +1,27 @@
+//! Tests of the public interface: golden numbers, oracles, properties, messages, pictures.
+//! Knows no private function.
+
+#![allow(clippy::unwrap_used)]
+
+mod golden;
+mod messages;
+mod oracle;
+mod pictures;
+mod properties;
+mod similarity;
+
+/// Scored pairs made by formula: distances with two digits after the point (many ties, many on the threshold grid).
+pub(crate) fn formula_pairs(pairs: usize) -> (Vec<f64>, Vec<bool>) {
+    let pair = |index: usize| {
+        let same = index.is_multiple_of(2);
+        let u = (index as f64 * 0.618_033_988_749_894_9) % 1.0;
+        let w = (index as f64 * 0.414_213_562_373_095_1) % 1.0;
+        let distance = if same { 2.4 * u * w + 0.3 } else { 4.0 - 2.7 * u * (1.0 - w) };
+        ((distance * 100.0).round_ties_even() / 100.0, same)
+    };
+    (0..pairs).map(pair).unzip()
+}
+
+pub(crate) fn assert_near(got: f64, expected: f64, tolerance: f64) {
+    assert!((got - expected).abs() <= tolerance, "expected {expected}, got {got}");
+}
