@@ -121,6 +121,14 @@ pub struct BackboneConfig {
     pub freeze: Vec<String>,
 }
 
+/// For messages: the name with the sizes that decide the shapes.
+impl fmt::Display for BackboneConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { architecture, embedding_size, input_size, .. } = self;
+        write!(f, "{architecture} (embedding_size {embedding_size}, input_size {input_size})")
+    }
+}
+
 impl BackboneConfig {
     /// The network as it is published: 112×112 images, its own D, no dropout, nothing frozen.
     pub fn new(architecture: Architecture) -> Self {
@@ -171,7 +179,7 @@ impl BackboneConfig {
     }
 
     fn check_sizes(&self) -> Result<()> {
-        if self.input_size % 16 != 0 || self.input_size < 16 || 1024 < self.input_size {
+        if !self.input_size.is_multiple_of(16) || self.input_size < 16 || 1024 < self.input_size {
             return Err(Error::value("input_size", "a multiple of 16 from 16 to 1024", self.input_size));
         }
         if self.embedding_size < 1 || 65_536 < self.embedding_size {

@@ -8,7 +8,7 @@ use crate::BackboneConfig;
 use crate::layers::Mode;
 use crate::network::Network;
 use crate::plan::{Cost, Plan};
-use crate::weights::StateDict;
+use crate::weights::{StateDict, misfit};
 
 /// A network of a known architecture.
 #[derive(Debug)]
@@ -46,6 +46,7 @@ impl Backbone {
     /// If the configuration is out of range or the weights do not fit it.
     pub fn from_state_dict(config: &BackboneConfig, state: &StateDict, dtype: DType) -> Result<Self> {
         let plan = config.plan()?;
+        misfit::check(&config.to_string(), &plan.entries(), state)?;
         let network = Network::from_state_dict(&plan, &config.freeze, state, dtype)?;
         Ok(Self { config: config.clone(), plan, network })
     }
@@ -91,7 +92,7 @@ impl Backbone {
         self.plan.cost()
     }
 
-    /// All entries under torch's names, in torch's layouts.
+    /// A copy of all entries under torch's names, in torch's layouts.
     ///
     /// # Errors
     /// If the tensor library fails.
@@ -104,6 +105,7 @@ impl Backbone {
     /// # Errors
     /// If entries are missing, extra, misshaped or of another kind of type; nothing is taken over then.
     pub fn load_state_dict(&self, state: &StateDict) -> Result<()> {
+        misfit::check(&self.config.to_string(), &self.plan.entries(), state)?;
         self.network.load_state_dict(state)
     }
 }

@@ -9,7 +9,6 @@
 
 mod architecture;
 mod backbone;
-mod checkpoint;
 mod embedding_head;
 mod facenano;
 mod init;

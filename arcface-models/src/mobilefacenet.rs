@@ -42,11 +42,8 @@ fn bottleneck(name: &str, inputs: usize, inner: usize, outputs: usize, stride: u
 
 /// Convolution and batch norm.
 fn linear(name: &str, conv: ConvSpec) -> Vec<Spec> {
-    let outputs = conv.outputs;
-    vec![
-        Spec::Conv(ConvSpec { name: format!("{name}.layers.0"), ..conv }),
-        Spec::batch_norm(format!("{name}.layers.1"), outputs),
-    ]
+    let norm = Spec::batch_norm(format!("{name}.layers.1"), conv.outputs);
+    vec![Spec::Conv(conv.named(format!("{name}.layers.0"))), norm]
 }
 
 /// Convolution, batch norm and `PReLU`.

@@ -47,7 +47,7 @@ impl Network {
     /// # Errors
     /// As [`Network::load_state_dict`].
     pub fn from_state_dict(plan: &Plan, freeze: &[String], state: &StateDict, dtype: DType) -> Result<Self> {
-        misfit::check(&plan.entries(), state)?;
+        misfit::check("the network", &plan.entries(), state)?;
         let network = Self::build(plan, freeze, Begin::Blank, dtype, &Device::Cpu)?;
         network.load_state_dict(state)?;
         Ok(network)
@@ -93,7 +93,7 @@ impl Network {
         layers::batch_norms(&self.layers).into_iter().for_each(layers::BatchNorm::discard);
     }
 
-    /// All entries under torch's names, in torch's layouts.
+    /// A copy of all entries under torch's names, in torch's layouts.
     ///
     /// # Errors
     /// If the tensor library fails.
@@ -106,13 +106,16 @@ impl Network {
     /// # Errors
     /// If entries are missing, extra, misshaped or of another kind of type; nothing is taken over then.
     pub fn load_state_dict(&self, state: &StateDict) -> Result<()> {
-        misfit::check(&self.entries, state)?;
+        misfit::check("the network", &self.entries, state)?;
         self.entries.iter().try_for_each(|entry| self.load_state(entry, &state[&entry.name]))
     }
 
     fn state(&self, entry: &Entry) -> Result<Tensor> {
         match (entry.kind, self.parameters.get(&entry.name), self.counters.get(&entry.name)) {
-            (Kind::Values { .. }, Some(parameter), _) => entry.layout.to_torch(&parameter.var.as_detached_tensor()),
+            // A copy even where both layouts are the same: training changes the variable in place.
+            (Kind::Values { .. }, Some(parameter), _) => {
+                Ok(entry.layout.to_torch(&parameter.var.as_detached_tensor())?.copy()?)
+            }
             (Kind::Counter, _, Some(counter)) => Ok(Tensor::new(counter.load(Ordering::Relaxed), &Device::Cpu)?),
             _ => Err(unbuilt(entry)),
         }

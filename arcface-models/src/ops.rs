@@ -67,6 +67,9 @@ pub(crate) fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     Ok((a + b)?)
 }
 
-pub(crate) fn dropout(x: &Tensor, _rate: f64, _key: DropKey) -> Result<Tensor> {
-    Ok(x.clone())
+pub(crate) fn dropout(x: &Tensor, rate: f64, key: DropKey) -> Result<Tensor> {
+    use rand::Rng;
+    let mut rng = arcface_core::seed::rng(key.seed, arcface_core::seed::Purpose::Dropout, key.step, key.layer);
+    let mask = (0..x.elem_count()).map(|_| f64::from(u8::from(rate <= rng.random::<f64>())) / (1.0 - rate));
+    Ok((x * Tensor::from_vec(mask.collect::<Vec<f64>>(), x.dims(), x.device())?.to_dtype(x.dtype())?)?)
 }

@@ -34,6 +34,12 @@ impl ConvSpec {
         Self { name: name.into(), inputs, outputs, kernel, stride, padding: kernel / 2, groups: 1, init }
     }
 
+    /// The same convolution under another name.
+    #[must_use]
+    pub fn named(self, name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..self }
+    }
+
     /// The same convolution in `groups` groups.
     #[must_use]
     pub fn grouped(self, groups: usize) -> Self {

@@ -9,7 +9,7 @@ use arcface_core::candle::{DType, Device, Tensor, Var};
 use arcface_core::{Error, Parameters, Result, Role};
 
 use crate::init::Init;
-use crate::layers::{Mode, is_tracked};
+use crate::layers::Mode;
 use crate::plan::{Entry, Kind, begins};
 
 /// How a network's weights begin.
@@ -40,10 +40,8 @@ pub(crate) struct Weight {
 impl Weight {
     /// The tensor for a pass in `mode`.
     pub(crate) fn tensor(&self, mode: Mode) -> Tensor {
-        match is_tracked(self.role, mode) {
-            true => self.var.as_tensor().clone(),
-            false => self.var.as_detached_tensor(),
-        }
+        let is_tracked = mode != Mode::Eval && self.role.is_trained();
+        if is_tracked { self.var.as_tensor().clone() } else { self.var.as_detached_tensor() }
     }
 }
 

@@ -9,8 +9,8 @@ mod linear;
 mod prelu;
 
 use crate::ops::add;
+use arcface_core::Result;
 use arcface_core::candle::Tensor;
-use arcface_core::{Result, Role};
 
 pub(crate) use batch_norm::BatchNorm;
 pub(crate) use builder::{Begin, Builder, Weight};
@@ -68,13 +68,11 @@ impl Layer {
         }
     }
 
-    fn collect_batch_norms<'a>(&'a self, into: &mut Vec<&'a BatchNorm>) {
+    fn batch_norms(&self) -> Vec<&BatchNorm> {
         match self {
-            Self::BatchNorm(layer) => into.push(layer),
-            Self::Residual { main, shortcut } => {
-                main.iter().chain(shortcut).for_each(|layer| layer.collect_batch_norms(into));
-            }
-            _ => {}
+            Self::BatchNorm(layer) => vec![layer],
+            Self::Residual { main, shortcut } => main.iter().chain(shortcut).flat_map(Self::batch_norms).collect(),
+            _ => vec![],
         }
     }
 }
@@ -94,12 +92,5 @@ pub(crate) fn forward(layers: &[Layer], x: &Tensor, mode: Mode) -> Result<Tensor
 
 /// Every batch norm in `layers`, in order.
 pub(crate) fn batch_norms(layers: &[Layer]) -> Vec<&BatchNorm> {
-    let mut found = Vec::new();
-    layers.iter().for_each(|layer| layer.collect_batch_norms(&mut found));
-    found
-}
-
-/// Whether a tensor of `role` takes part in the graph of a pass in `mode`.
-fn is_tracked(role: Role, mode: Mode) -> bool {
-    mode != Mode::Eval && role.is_trained()
+    layers.iter().flat_map(Layer::batch_norms).collect()
 }

@@ -12,11 +12,11 @@ use crate::weights::StateDict;
 /// Names that are listed of each fault; the number of all is always told.
 const LISTED: usize = 3;
 
-/// Checks that `state` holds exactly `entries`.
+/// Checks that `state` holds exactly the `entries` of `network`.
 ///
 /// # Errors
 /// Listing missing, extra and misshaped tensors and those of another kind of type.
-pub(crate) fn check(entries: &[Entry], state: &StateDict) -> Result<()> {
+pub(crate) fn check(network: &str, entries: &[Entry], state: &StateDict) -> Result<()> {
     let found = || entries.iter().filter_map(|entry| Some((entry, state.get(&entry.name)?)));
     let faults = [
         ("missing", entries.iter().filter(|entry| !state.contains_key(&entry.name)).map(quoted).collect()),
@@ -28,7 +28,8 @@ pub(crate) fn check(entries: &[Entry], state: &StateDict) -> Result<()> {
     if listed.is_empty() {
         return Ok(());
     }
-    Err(Error::Invalid(format!("weights do not fit the network: {}", listed.join("; "))))
+    let listed = listed.join("; ");
+    Err(Error::Invalid(format!("weights do not fit {network}: {listed}; name the network they were made for")))
 }
 
 fn quoted(entry: &Entry) -> String {

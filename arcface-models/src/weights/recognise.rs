@@ -43,14 +43,11 @@ fn similarity(architecture: Architecture, names: &BTreeSet<&str>) -> f64 {
 fn sized(architecture: Architecture, state: &StateDict) -> BackboneConfig {
     let usual = BackboneConfig::new(architecture);
     let dims = |name: &str| state.get(name).map(|tensor| tensor.dims().to_vec()).unwrap_or_default();
-    let (embedding, side) = match architecture {
-        Architecture::MobileFaceNet => {
-            (dims("features.layers.3.bias"), dims("features.layers.0.layers.0.weight").get(2).copied())
-        }
-        _ => {
-            let pixels = dims("fc.weight").get(1).copied().zip(dims("bn2.weight").first().copied());
-            (dims("features.bias"), pixels.map(|(inputs, channels)| (inputs / channels.max(1)).isqrt()))
-        }
+    let (embedding, side) = if architecture == Architecture::MobileFaceNet {
+        (dims("features.layers.3.bias"), dims("features.layers.0.layers.0.weight").get(2).copied())
+    } else {
+        let flattened = dims("fc.weight").get(1).copied().zip(dims("bn2.weight").first().copied());
+        (dims("features.bias"), flattened.map(|(inputs, channels)| (inputs / channels.max(1)).isqrt()))
     };
     BackboneConfig {
         embedding_size: embedding.first().copied().unwrap_or(usual.embedding_size),

@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use crate::checkpoint::{load_tensors, save_tensors};
 use arcface_core::candle::DType;
+use arcface_core::checkpoint::{load_tensors, save_tensors};
 use arcface_core::{Error, Result};
 
 use crate::weights::{Guess, Metadata, StateDict, recognise};

@@ -26,3 +26,44 @@ fn our_small_network_costs_about_30_million_multiply_adds() {
     let cost = BackboneConfig::new(Architecture::FaceNano).plan().unwrap().cost();
     assert_eq!(cost, Cost { parameters: 811_680, multiply_adds: 30_406_656, state_entries: 61 });
 }
+
+fn shape(name: &str, entry: &str) -> Vec<usize> {
+    let entries = BackboneConfig::new(name.parse().unwrap()).plan().unwrap().entries();
+    entries.into_iter().find(|candidate| candidate.name == entry).unwrap_or_else(|| panic!("{name}: no {entry}")).shape
+}
+
+/// Names in torch's order, shortened to the modules of one block.
+fn modules(name: &str, prefix: &str) -> String {
+    let entries = BackboneConfig::new(name.parse().unwrap()).plan().unwrap().entries();
+    let names = entries.iter().filter_map(|entry| entry.name.strip_prefix(prefix));
+    names.collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn iresnet_has_torch_names_and_shapes() {
+    assert_eq!(shape("iresnet50", "conv1.weight"), [64, 3, 3, 3]);
+    assert_eq!(shape("iresnet50", "layer1.0.downsample.0.weight"), [64, 64, 1, 1]);
+    assert_eq!(shape("iresnet50", "layer3.13.conv2.weight"), [256, 256, 3, 3]);
+    assert_eq!(shape("iresnet50", "layer4.0.bn1.running_mean"), [256]);
+    assert_eq!(shape("iresnet50", "fc.weight"), [512, 25_088]);
+    assert_eq!(shape("iresnet50", "features.num_batches_tracked"), [0; 0]);
+    insta::assert_snapshot!(modules("iresnet50", "layer2.1."), @"bn1.weight bn1.bias bn1.running_mean bn1.running_var bn1.num_batches_tracked conv1.weight bn2.weight bn2.bias bn2.running_mean bn2.running_var bn2.num_batches_tracked prelu.weight conv2.weight bn3.weight bn3.bias bn3.running_mean bn3.running_var bn3.num_batches_tracked");
+}
+
+#[test]
+fn mobilefacenet_has_torch_names_and_shapes() {
+    assert_eq!(shape("mobilefacenet", "layers.0.layers.0.weight"), [128, 3, 3, 3]);
+    assert_eq!(shape("mobilefacenet", "layers.1.layers.0.weight"), [128, 2, 3, 3]);
+    assert_eq!(shape("mobilefacenet", "layers.2.layers.1.layers.0.weight"), [128, 1, 3, 3]);
+    assert_eq!(shape("mobilefacenet", "layers.5.layers.5.layers.2.layers.1.weight"), [256]);
+    assert_eq!(shape("mobilefacenet", "layers.6.layers.0.layers.0.weight"), [512, 256, 1, 1]);
+    assert_eq!(shape("mobilefacenet", "conv_sep.layers.0.weight"), [512, 256, 1, 1]);
+    assert_eq!(shape("mobilefacenet", "features.layers.0.layers.0.weight"), [512, 1, 7, 7]);
+    assert_eq!(shape("mobilefacenet", "features.layers.2.weight"), [512, 512]);
+    insta::assert_snapshot!(modules("mobilefacenet", "layers.3.layers.0."), @"layers.0.layers.0.weight layers.0.layers.1.weight layers.0.layers.1.bias layers.0.layers.1.running_mean layers.0.layers.1.running_var layers.0.layers.1.num_batches_tracked layers.0.layers.2.weight layers.1.layers.0.weight layers.1.layers.1.weight layers.1.layers.1.bias layers.1.layers.1.running_mean layers.1.layers.1.running_var layers.1.layers.1.num_batches_tracked layers.1.layers.2.weight layers.2.layers.0.weight layers.2.layers.1.weight layers.2.layers.1.bias layers.2.layers.1.running_mean layers.2.layers.1.running_var layers.2.layers.1.num_batches_tracked");
+}
+
+#[test]
+fn facenano_has_names_that_say_what_they_are() {
+    insta::assert_snapshot!(modules("facenano", "stage1.block."), @"conv.weight bn.weight bn.bias bn.running_mean bn.running_var bn.num_batches_tracked prelu.weight");
+}

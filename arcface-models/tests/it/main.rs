@@ -1,4 +1,11 @@
 //! One integration binary: the networks as a user of the crate sees them.
 //! Knows no private item.
 
+#![expect(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
+
 mod golden;
+mod gradients;
+mod oracle;
+mod properties;
+mod support;
+mod weights;
