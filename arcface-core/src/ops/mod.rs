@@ -1,7 +1,19 @@
 //! Differentiable operators on channels-last tensors, forward and backward, in f32 and f64.
 //! Knows no layer and no parameter names.
 
+pub mod add;
+pub mod batch_norm;
+pub mod dropout;
 pub mod element;
+pub mod layout;
 pub mod matmul;
 pub mod parallel;
+pub mod prelu;
+mod rows;
 pub mod simd;
+
+pub use add::add;
+pub use batch_norm::{BatchStatistics, batch_norm_eval, batch_norm_train, channel_statistics};
+pub use dropout::{DropKey, dropout};
+pub use layout::{channels_first, channels_last};
+pub use prelu::prelu;

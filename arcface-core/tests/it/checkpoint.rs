@@ -138,7 +138,7 @@ fn a_writer_that_fails_half_way_leaves_the_old_file() {
     let path = folder.path().join("weights");
     atomic_write(&path, |file| file.write_all(b"old")).unwrap();
     let full = |file: &mut io::BufWriter<fs::File>| {
-        file.write_all(&[0; 100_000])?;
+        file.write_all(&vec![0; 100_000])?;
         Err(io::Error::new(io::ErrorKind::StorageFull, "no space left on device"))
     };
     let text = atomic_write(&path, full).unwrap_err().to_string();

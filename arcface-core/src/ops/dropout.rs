@@ -1,0 +1,99 @@
+//! Inverted dropout whose mask is a pure function of (seed, step, layer, element).
+//! Keeps no mask and no generator: the backward pass draws the same numbers again.
+
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor, WithDType};
+
+use super::rows::{CHUNK, fresh, slice, typed, with_values};
+use crate::seed::Purpose;
+use crate::{Error, Result};
+
+/// Which mask to draw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DropKey {
+    /// The run's seed.
+    pub seed: u64,
+    /// The training step.
+    pub step: u64,
+    /// The layer; two layers with one number share their mask.
+    pub layer: u64,
+}
+
+/// Sets each value to 0 with probability `rate` and divides the others by 1 − `rate`.
+///
+/// Element i is dropped if hash(key, i) < rate·2⁶⁴, i counted in the order of memory, where hash is `SplitMix64`'s
+/// output function over a counter: far cheaper than a generator per element and the same for any number of threads.
+/// A rate of 0 returns `x` itself.
+///
+/// # Shapes
+/// Any; the result has the shape of `x`.
+///
+/// # Errors
+/// If not 0 ≤ `rate` < 1, or the type is neither f32 nor f64.
+pub fn dropout(x: &Tensor, rate: f64, key: DropKey) -> Result<Tensor> {
+    if !(0.0 <= rate && rate < 1.0) {
+        return Err(Error::value("dropout", "0 <= rate < 1", rate));
+    }
+    if rate <= 0.0 {
+        return Ok(x.clone());
+    }
+    Ok(x.contiguous()?.apply_op1(Dropout::new(rate, key))?)
+}
+
+struct Dropout {
+    start: u64,
+    threshold: u64,
+    scale: f64,
+}
+
+impl Dropout {
+    fn new(rate: f64, key: DropKey) -> Self {
+        let words = [Purpose::Dropout as u64, key.seed, key.step, key.layer];
+        let start = words.iter().fold(0, |state: u64, word| mix(state.wrapping_add(GOLDEN) ^ word));
+        Self { start, threshold: (rate * 2f64.powi(64)) as u64, scale: 1.0 / (1.0 - rate) }
+    }
+
+    /// Masks and scales; the same function maps values forward and gradients backward.
+    fn apply<T: WithDType>(&self, x: &[T]) -> Vec<T> {
+        let scale = T::from_f64(self.scale);
+        let (y, _) = fresh(x.len(), CHUNK, |start, y: &mut [T]| {
+            for (index, (y, &x)) in y.iter_mut().zip(&x[start..]).enumerate() {
+                let dropped = self.hash(start + index) < self.threshold;
+                *y = if dropped { T::zero() } else { x * scale };
+            }
+        });
+        y
+    }
+
+    fn hash(&self, index: usize) -> u64 {
+        mix(self.start.wrapping_add((index as u64).wrapping_mul(GOLDEN)))
+    }
+}
+
+/// 2⁶⁴/φ, the step of `SplitMix64`'s counter.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// The output function of `SplitMix64` (Steele, Lea, Flood 2014).
+fn mix(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+impl CustomOp1 for Dropout {
+    fn name(&self) -> &'static str {
+        "dropout"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
+        let y = typed!(x.dtype(), "x", T => Ok(T::to_cpu_storage_owned(self.apply(slice::<T>(x, layout)?))));
+        Ok((y?, layout.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        let dx = typed!(x.dtype(), "x", T => with_values::<T, _>(dy, |dy| {
+            Ok(Tensor::from_vec(self.apply(dy), x.shape(), x.device())?)
+        }));
+        Ok(Some(dx?))
+    }
+}
