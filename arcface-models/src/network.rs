@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use crate::ops::channels_last;
 use arcface_core::candle::{DType, Device, Tensor};
+use arcface_core::ops::channels_last;
 use arcface_core::{Error, Parameters, Result};
 
 use crate::layers::{self, Begin, Builder, Layer, Mode};

@@ -4,8 +4,8 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::ops::{self, BatchStatistics};
 use arcface_core::candle::Tensor;
+use arcface_core::ops::{self, BatchStatistics};
 use arcface_core::{Error, Result};
 
 use crate::layers::{Builder, Mode, Weight};

@@ -1,9 +1,9 @@
 //! Dropout whose mask is a function of (seed, step, name).
 //! Knows no neighbour.
 
-use crate::ops::{self, DropKey};
 use arcface_core::Result;
 use arcface_core::candle::Tensor;
+use arcface_core::ops::{self, DropKey};
 use arcface_core::seed::name_index;
 
 use crate::layers::Mode;

@@ -8,9 +8,9 @@ mod dropout;
 mod linear;
 mod prelu;
 
-use crate::ops::add;
 use arcface_core::Result;
 use arcface_core::candle::Tensor;
+use arcface_core::ops::add;
 
 pub(crate) use batch_norm::BatchNorm;
 pub(crate) use builder::{Begin, Builder, Weight};

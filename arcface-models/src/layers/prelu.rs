@@ -1,9 +1,9 @@
 //! `PReLU` with one slope per channel.
 //! Knows no neighbour.
 
-use crate::ops;
 use arcface_core::Result;
 use arcface_core::candle::Tensor;
+use arcface_core::ops;
 
 use crate::layers::{Builder, Mode, Weight};
 use crate::plan::PreluSpec;
