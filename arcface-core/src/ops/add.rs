@@ -2,10 +2,11 @@
 //! Knows no broadcasting.
 
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor, WithDType};
+use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor};
 
-use super::rows::{CHUNK, fresh, same_type, slice, typed};
-use crate::{Result, shape};
+use super::element::{Element, check_operands, storage, values};
+use super::parallel::{CHUNK, build};
+use crate::{Result, multiversion, shape, with_element};
 
 /// a + b; the gradient passes to both unchanged.
 ///
@@ -16,8 +17,8 @@ use crate::{Result, shape};
 /// If shapes or types differ.
 pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     shape::exactly(b, "second summand", "the first's shape", a.dims())?;
-    same_type(a, b, "second summand")?;
-    Ok(a.contiguous()?.apply_op2(&b.contiguous()?, Add)?)
+    check_operands(&[("first summand", a), ("second summand", b)])?;
+    Ok(a.apply_op2(b, Add)?)
 }
 
 struct Add;
@@ -34,8 +35,8 @@ impl CustomOp2 for Add {
         b: &CpuStorage,
         b_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let sum = typed!(a.dtype(), "first summand", T => {
-            slice::<T>(a, a_layout).and_then(|a| Ok(T::to_cpu_storage_owned(sum(a, slice(b, b_layout)?))))
+        let sum = with_element!(a.dtype(), "add", T => {
+            values(a, a_layout).and_then(|a| Ok(storage(sum::<T>(&a, &values(b, b_layout)?))))
         });
         Ok((sum?, a_layout.shape().clone()))
     }
@@ -52,11 +53,14 @@ impl CustomOp2 for Add {
     }
 }
 
-fn sum<T: WithDType>(a: &[T], b: &[T]) -> Vec<T> {
-    let (sum, _) = fresh(a.len(), CHUNK, |start, sum: &mut [T]| {
-        for ((sum, &a), &b) in sum.iter_mut().zip(&a[start..]).zip(&b[start..]) {
+fn sum<T: Element>(a: &[T], b: &[T]) -> Vec<T> {
+    build(a.len(), CHUNK, || (), |(), index, sum| add_values(&a[index * CHUNK..], &b[index * CHUNK..], sum))
+}
+
+multiversion! {
+    fn add_values[T: Element](a: &[T], b: &[T], sum: &mut [T]) {
+        for ((sum, &a), &b) in sum.iter_mut().zip(a).zip(b) {
             *sum = a + b;
         }
-    });
-    sum
+    }
 }

@@ -4,13 +4,12 @@
 //! Sums are taken in f64 of values less the first row, so that a mean far above the deviation costs no digits.
 
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor, WithDType};
-use rayon::prelude::*;
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor};
 
-use super::rows::{
-    fresh, from_f64, in_chunks, narrowed, row_chunk, same_type, slice, to_f64, total, typed, with_values,
-};
-use crate::{Error, Result, shape};
+use super::element::{Element, check_operand, check_operands, storage, values};
+use super::passes::{Center, Moments, combined, gradient_sums, moments, stretched};
+use super::rows::{from_f64, narrowed, to_f64, with_values};
+use crate::{Error, Result, shape, with_element};
 
 /// Mean and variance of each channel of one batch, outside of any graph.
 #[derive(Debug, Clone)]
@@ -48,14 +47,13 @@ pub fn batch_norm_train(x: &Tensor, affine: &Tensor, eps: f64) -> Result<(Tensor
         let expected = "more than 1 value per channel in training (a larger batch, or evaluation mode)";
         return Err(Error::value("batch norm", expected, format!("x of shape {:?}", x.dims())));
     }
-    let x = x.contiguous()?;
-    let moments = Moments::of(&x, channels)?;
+    let moments = batch_moments(x, channels)?;
     let statistics = BatchStatistics {
-        mean: from_f64(&moments.mean, &[channels], &x)?,
-        variance: from_f64(&moments.variance, &[channels], &x)?,
+        mean: from_f64(&moments.mean, &[channels], x)?,
+        variance: from_f64(&moments.variance, &[channels], x)?,
         count: rows,
     };
-    let y = x.apply_op2(&affine.contiguous()?, BatchNorm::new(moments, eps, Source::Batch))?;
+    let y = x.apply_op2(affine, BatchNorm::new(moments, eps, Source::Batch))?;
     Ok((y, statistics))
 }
 
@@ -74,7 +72,7 @@ pub fn batch_norm_eval(x: &Tensor, affine: &Tensor, statistics: &Tensor, eps: f6
     let mut mean = to_f64(statistics)?;
     let variance = mean.split_off(channels);
     let op = BatchNorm::new(Moments { mean, variance }, eps, Source::Given);
-    Ok(x.contiguous()?.apply_op2(&affine.contiguous()?, op)?)
+    Ok(x.apply_op2(affine, op)?)
 }
 
 /// Mean and biased variance of each channel, differentiable.
@@ -86,32 +84,23 @@ pub fn batch_norm_eval(x: &Tensor, affine: &Tensor, statistics: &Tensor, eps: f6
 /// If `x` has another rank or type, or no element.
 pub fn channel_statistics(x: &Tensor) -> Result<Tensor> {
     let (_, channels) = shape::rows_and_channels(x, "x")?;
-    let x = x.contiguous()?;
-    let moments = Moments::of(&x, channels)?;
+    check_operand("x", x)?;
+    let moments = batch_moments(x, channels)?;
     Ok(x.apply_op1(ChannelStatistics(moments))?)
 }
 
 fn check(x: &Tensor, affine: &Tensor, eps: f64) -> Result<(usize, usize)> {
     let (rows, channels) = shape::rows_and_channels(x, "x")?;
     shape::exactly(affine, "affine", "(2, C)", &[2, channels])?;
-    same_type(x, affine, "affine")?;
+    check_operands(&[("x", x), ("affine", affine)])?;
     if !(0.0 <= eps && eps.is_finite()) {
         return Err(Error::value("batch norm", "0 <= eps < ∞", eps));
     }
     Ok((rows, channels))
 }
 
-/// Mean and biased variance per channel.
-#[derive(Debug, Clone)]
-struct Moments {
-    mean: Vec<f64>,
-    variance: Vec<f64>,
-}
-
-impl Moments {
-    fn of(x: &Tensor, channels: usize) -> Result<Self> {
-        typed!(x.dtype(), "x", T => with_values(x, |x| Ok(moments::<T>(x, channels))))
-    }
+fn batch_moments(x: &Tensor, channels: usize) -> Result<Moments> {
+    with_element!(x.dtype(), "x", T => with_values(x, |x| Ok(moments::<T>(x, channels))))
 }
 
 /// Where the statistics come from; those of the batch depend on x and add their terms to its gradient.
@@ -139,18 +128,18 @@ impl BatchNorm {
         self.mean.len()
     }
 
-    fn forward_storage<T: WithDType>(
+    fn forward_storage<T: Element>(
         &self,
         x: &CpuStorage,
         x_layout: &Layout,
         affine: &CpuStorage,
         affine_layout: &Layout,
     ) -> Result<CpuStorage> {
-        let y = self.forward::<T>(slice(x, x_layout)?, slice(affine, affine_layout)?);
-        Ok(T::to_cpu_storage_owned(y))
+        let y = self.forward::<T>(&values(x, x_layout)?, &values(affine, affine_layout)?);
+        Ok(storage(y))
     }
 
-    fn forward<T: WithDType>(&self, x: &[T], affine: &[T]) -> Vec<T> {
+    fn forward<T: Element>(&self, x: &[T], affine: &[T]) -> Vec<T> {
         let center = Center::<T>::new(&self.mean);
         let (gamma, beta) = affine.split_at(self.channels());
         let scale: Vec<f64> =
@@ -160,7 +149,7 @@ impl BatchNorm {
     }
 
     /// Gradients by x and by affine, each if asked for.
-    fn backward<T: WithDType>(
+    fn backward<T: Element>(
         &self,
         x: &[T],
         gamma: &[f64],
@@ -177,15 +166,15 @@ impl BatchNorm {
     }
 
     /// dγ = Σ dy·x̂ and dβ = Σ dy, one after the other.
-    fn affine_gradient<T: WithDType>(&self, x: &[T], dy: &[T], center: &Center<T>) -> Vec<f64> {
-        let mut sums = sums_with_gradient(x, dy, &center.rounded);
+    fn affine_gradient<T: Element>(&self, x: &[T], dy: &[T], center: &Center<T>) -> Vec<f64> {
+        let mut sums = gradient_sums(x, dy, &center.rounded);
         let by_beta = sums.split_off(self.channels());
         let by_gamma = |c: usize| self.inverse[c] * (sums[c] - center.rest[c] * by_beta[c]);
         (0..self.channels()).map(by_gamma).chain(by_beta.iter().copied()).collect()
     }
 
     /// dx = γ/√(σ² + ε) · (dy − mean(dy) − x̂·mean(dy·x̂)): the mean and the variance move with x.
-    fn batch_gradient<T: WithDType>(
+    fn batch_gradient<T: Element>(
         &self,
         x: &[T],
         gamma: &[f64],
@@ -203,7 +192,7 @@ impl BatchNorm {
     }
 
     /// dx = γ/√(σ² + ε) · dy.
-    fn plain_gradient<T: WithDType>(&self, gamma: &[f64], dy: &[T]) -> Vec<T> {
+    fn plain_gradient<T: Element>(&self, gamma: &[f64], dy: &[T]) -> Vec<T> {
         let zeros = vec![T::zero(); self.channels()];
         let scale = narrowed(gamma.iter().zip(&self.inverse).map(|(gamma, inverse)| gamma * inverse));
         stretched(dy, &zeros, &scale, &zeros)
@@ -229,7 +218,7 @@ impl CustomOp2 for BatchNorm {
         affine: &CpuStorage,
         affine_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let forward = typed!(x.dtype(), "x", T => self.forward_storage::<T>(x, x_layout, affine, affine_layout));
+        let forward = with_element!(x.dtype(), "x", T => self.forward_storage::<T>(x, x_layout, affine, affine_layout));
         Ok((forward?, x_layout.shape().clone()))
     }
 
@@ -243,7 +232,7 @@ impl CustomOp2 for BatchNorm {
         let wanted = Wanted { x: x.track_op(), affine: affine.track_op() };
         let mut gamma = to_f64(affine)?;
         gamma.truncate(self.channels());
-        let (dx, slopes) = typed!(x.dtype(), "x", T => with_values(x, |values| with_values(dy, |dy| {
+        let (dx, slopes) = with_element!(x.dtype(), "x", T => with_values(x, |values| with_values(dy, |dy| {
             let (dx, slopes) = self.backward::<T>(values, &gamma, dy, wanted);
             let dx = dx.map(|dx| Tensor::from_vec(dx, x.shape(), x.device())).transpose()?;
             Ok((dx, slopes))
@@ -258,7 +247,7 @@ struct ChannelStatistics(Moments);
 
 impl ChannelStatistics {
     /// dx = (dμ + 2·dσ²·(x − μ)) / N.
-    fn backward<T: WithDType>(&self, x: &[T], dy: &[f64]) -> Vec<T> {
+    fn backward<T: Element>(&self, x: &[T], dy: &[f64]) -> Vec<T> {
         let center = Center::<T>::new(&self.0.mean);
         let channels = self.0.mean.len();
         let count = (x.len() / channels) as f64;
@@ -276,107 +265,15 @@ impl CustomOp1 for ChannelStatistics {
 
     fn cpu_fwd(&self, x: &CpuStorage, _: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
         let values = self.0.mean.iter().chain(&self.0.variance).copied();
-        let storage = typed!(x.dtype(), "x", T => Ok(T::to_cpu_storage_owned(narrowed(values))));
+        let storage = with_element!(x.dtype(), "x", T => Ok::<_, Error>(storage::<T>(narrowed(values))));
         Ok((storage?, Shape::from((2, self.0.mean.len()))))
     }
 
     fn bwd(&self, x: &Tensor, _statistics: &Tensor, dy: &Tensor) -> candle_core::Result<Option<Tensor>> {
         let dy = to_f64(dy)?;
-        let dx = typed!(x.dtype(), "x", T => with_values(x, |values| {
+        let dx = with_element!(x.dtype(), "x", T => with_values(x, |values| {
             Ok(Tensor::from_vec(self.backward::<T>(values, &dy), x.shape(), x.device())?)
         }));
         Ok(Some(dx?))
     }
-}
-
-/// Means as the nearest values of the activations' type, and what rounding took away.
-///
-/// x − `rounded` is nearly exact where x is near the mean; `rest` goes into constants that are worked out in f64.
-struct Center<T> {
-    rounded: Vec<T>,
-    rest: Vec<f64>,
-}
-
-impl<T: WithDType> Center<T> {
-    fn new(mean: &[f64]) -> Self {
-        let rounded: Vec<T> = narrowed(mean.iter().copied());
-        let rest = mean.iter().zip(&rounded).map(|(mean, rounded)| mean - rounded.to_f64()).collect();
-        Self { rounded, rest }
-    }
-}
-
-/// Mean and biased variance of each column of `x`.
-fn moments<T: WithDType>(x: &[T], channels: usize) -> Moments {
-    let (count, first) = ((x.len() / channels) as f64, &x[..channels]);
-    let mut mean = total(in_chunks(x.par_chunks(row_chunk(channels)), |rows| moment_sums(rows, first)));
-    let squares = mean.split_off(channels);
-    for sum in &mut mean {
-        *sum /= count;
-    }
-    // Rounding may take a variance below zero by a hair.
-    let variance = squares.iter().zip(&mean).map(|(square, mean)| (square / count - mean * mean).max(0.0)).collect();
-    mean.iter_mut().zip(first).for_each(|(mean, first)| *mean += first.to_f64());
-    Moments { mean, variance }
-}
-
-/// Σ (x − first) and Σ (x − first)² per channel, one after the other.
-fn moment_sums<T: WithDType>(rows: &[T], first: &[T]) -> Vec<f64> {
-    let channels = first.len();
-    let mut sums = vec![0.0; 2 * channels];
-    let (plain, squares) = sums.split_at_mut(channels);
-    for row in rows.chunks_exact(channels) {
-        for (((plain, square), &x), &first) in plain.iter_mut().zip(&mut *squares).zip(row).zip(first) {
-            let x = (x - first).to_f64();
-            *plain += x;
-            *square += x * x;
-        }
-    }
-    sums
-}
-
-/// Σ dy·(x − center) and Σ dy per channel, one after the other.
-fn sums_with_gradient<T: WithDType>(x: &[T], dy: &[T], center: &[T]) -> Vec<f64> {
-    let chunk = row_chunk(center.len());
-    total(in_chunks(x.par_chunks(chunk).zip(dy.par_chunks(chunk)), |(x, dy)| gradient_sums(x, dy, center)))
-}
-
-fn gradient_sums<T: WithDType>(x: &[T], dy: &[T], center: &[T]) -> Vec<f64> {
-    let channels = center.len();
-    let mut sums = vec![0.0; 2 * channels];
-    let (products, plain) = sums.split_at_mut(channels);
-    for (x, dy) in x.chunks_exact(channels).zip(dy.chunks_exact(channels)) {
-        for ((((product, plain), &x), &dy), &center) in products.iter_mut().zip(&mut *plain).zip(x).zip(dy).zip(center)
-        {
-            *product += (dy * (x - center)).to_f64();
-            *plain += dy.to_f64();
-        }
-    }
-    sums
-}
-
-/// (x − center)·scale + shift per channel.
-fn stretched<T: WithDType>(x: &[T], center: &[T], scale: &[T], shift: &[T]) -> Vec<T> {
-    let channels = center.len();
-    let (y, _) = fresh(x.len(), row_chunk(channels), |start, y: &mut [T]| {
-        for (y, x) in y.chunks_exact_mut(channels).zip(x[start..].chunks_exact(channels)) {
-            for ((((y, &x), &center), &scale), &shift) in y.iter_mut().zip(x).zip(center).zip(scale).zip(shift) {
-                *y = (x - center) * scale + shift;
-            }
-        }
-    });
-    y
-}
-
-/// a·dy + b·(x − center) + rest per channel.
-fn combined<T: WithDType>(dy: &[T], x: &[T], center: &[T], a: &[T], b: &[T], rest: &[T]) -> Vec<T> {
-    let channels = center.len();
-    let (dx, _) = fresh(x.len(), row_chunk(channels), |start, dx: &mut [T]| {
-        let rows = dx.chunks_exact_mut(channels).zip(x[start..].chunks_exact(channels));
-        for ((dx, x), dy) in rows.zip(dy[start..].chunks_exact(channels)) {
-            for c in 0..channels {
-                dx[c] = a[c] * dy[c] + b[c] * (x[c] - center[c]) + rest[c];
-            }
-        }
-    });
-    dx
 }

@@ -2,11 +2,13 @@
 //! Keeps no mask and no generator: the backward pass draws the same numbers again.
 
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor, WithDType};
+use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
 
-use super::rows::{CHUNK, fresh, slice, typed, with_values};
+use super::element::{Element, check_operand, storage, values};
+use super::parallel::{CHUNK, build};
+use super::rows::with_values;
 use crate::seed::Purpose;
-use crate::{Error, Result};
+use crate::{Error, Result, multiversion, with_element};
 
 /// Which mask to draw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,10 +36,11 @@ pub fn dropout(x: &Tensor, rate: f64, key: DropKey) -> Result<Tensor> {
     if !(0.0 <= rate && rate < 1.0) {
         return Err(Error::value("dropout", "0 <= rate < 1", rate));
     }
+    check_operand("x", x)?;
     if rate <= 0.0 {
         return Ok(x.clone());
     }
-    Ok(x.contiguous()?.apply_op1(Dropout::new(rate, key))?)
+    Ok(x.apply_op1(Dropout::new(rate, key))?)
 }
 
 struct Dropout {
@@ -54,19 +57,26 @@ impl Dropout {
     }
 
     /// Masks and scales; the same function maps values forward and gradients backward.
-    fn apply<T: WithDType>(&self, x: &[T]) -> Vec<T> {
-        let scale = T::from_f64(self.scale);
-        let (y, _) = fresh(x.len(), CHUNK, |start, y: &mut [T]| {
-            for (index, (y, &x)) in y.iter_mut().zip(&x[start..]).enumerate() {
-                let dropped = self.hash(start + index) < self.threshold;
-                *y = if dropped { T::zero() } else { x * scale };
-            }
-        });
-        y
+    fn apply<T: Element>(&self, x: &[T]) -> Vec<T> {
+        build(
+            x.len(),
+            CHUNK,
+            || (),
+            |(), index, y| {
+                let first = self.start.wrapping_add(((index * CHUNK) as u64).wrapping_mul(GOLDEN));
+                drop_values(first, self.threshold, T::from_f64(self.scale), &x[index * CHUNK..], y);
+            },
+        )
     }
+}
 
-    fn hash(&self, index: usize) -> u64 {
-        mix(self.start.wrapping_add((index as u64).wrapping_mul(GOLDEN)))
+multiversion! {
+    fn drop_values[T: Element](first: u64, threshold: u64, scale: T, x: &[T], y: &mut [T]) {
+        let mut counter = first;
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = if mix(counter) < threshold { T::ZERO } else { x * scale };
+            counter = counter.wrapping_add(GOLDEN);
+        }
     }
 }
 
@@ -74,6 +84,8 @@ impl Dropout {
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The output function of `SplitMix64` (Steele, Lea, Flood 2014).
+#[allow(clippy::inline_always, reason = "widened with the loop that calls it")]
+#[inline(always)]
 fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -86,12 +98,14 @@ impl CustomOp1 for Dropout {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
-        let y = typed!(x.dtype(), "x", T => Ok(T::to_cpu_storage_owned(self.apply(slice::<T>(x, layout)?))));
+        let y = with_element!(x.dtype(), "dropout", T => {
+            values::<T>(x, layout).map(|x| storage(self.apply(&x)))
+        });
         Ok((y?, layout.shape().clone()))
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> candle_core::Result<Option<Tensor>> {
-        let dx = typed!(x.dtype(), "x", T => with_values::<T, _>(dy, |dy| {
+        let dx = with_element!(x.dtype(), "dropout", T => with_values::<T, _>(dy, |dy| {
             Ok(Tensor::from_vec(self.apply(dy), x.shape(), x.device())?)
         }));
         Ok(Some(dx?))

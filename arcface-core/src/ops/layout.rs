@@ -2,10 +2,12 @@
 //! Knows nothing of weights: their layouts are a matter of files.
 
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor, WithDType};
+use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
 
-use super::rows::{fresh, slice, typed, with_values};
-use crate::{Error, Result, shape};
+use super::element::{Element, check_operand, storage, values};
+use super::parallel::build;
+use super::rows::with_values;
+use crate::{Error, Result, shape, with_element};
 
 /// (B, C, H, W) → (B, H, W, C), differentiable.
 ///
@@ -18,8 +20,9 @@ pub fn channels_last(images: &Tensor) -> Result<Tensor> {
     let &[b, c, h, w] = images.dims() else {
         return Err(Error::shape("images", "(B, C, H, W)", images.dims()));
     };
+    check_operand("images", images)?;
     let op = Transpose { rows: c, columns: h * w, to: [b, h, w, c] };
-    Ok(images.contiguous()?.apply_op1(op)?)
+    Ok(images.apply_op1(op)?)
 }
 
 /// (B, H, W, C) → (B, C, H, W), differentiable.
@@ -31,8 +34,9 @@ pub fn channels_last(images: &Tensor) -> Result<Tensor> {
 /// If the rank is not 4 or the type neither f32 nor f64.
 pub fn channels_first(x: &Tensor) -> Result<Tensor> {
     let (b, h, w, c) = shape::dims4(x, "x")?;
+    check_operand("x", x)?;
     let op = Transpose { rows: h * w, columns: c, to: [b, c, h, w] };
-    Ok(x.contiguous()?.apply_op1(op)?)
+    Ok(x.apply_op1(op)?)
 }
 
 /// Each image's matrix (`rows`, `columns`) transposed; the result is seen as `to`.
@@ -48,14 +52,14 @@ impl CustomOp1 for Transpose {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
-        let y = typed!(x.dtype(), "images", T => {
-            Ok(T::to_cpu_storage_owned(transposed(slice::<T>(x, layout)?, self.rows, self.columns)))
+        let y = with_element!(x.dtype(), "layout", T => {
+            values::<T>(x, layout).map(|x| storage(transposed(&x, self.rows, self.columns)))
         });
         Ok((y?, Shape::from(&self.to[..])))
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> candle_core::Result<Option<Tensor>> {
-        let dx = typed!(x.dtype(), "images", T => with_values::<T, _>(dy, |dy| {
+        let dx = with_element!(x.dtype(), "layout", T => with_values::<T, _>(dy, |dy| {
             Ok(Tensor::from_vec(transposed(dy, self.columns, self.rows), x.shape(), x.device())?)
         }));
         Ok(Some(dx?))
@@ -63,15 +67,16 @@ impl CustomOp1 for Transpose {
 }
 
 /// Each (rows, columns) matrix in `x` transposed.
-fn transposed<T: WithDType>(x: &[T], rows: usize, columns: usize) -> Vec<T> {
-    let (y, _) = fresh(x.len(), (rows * columns).max(1), |start, y: &mut [T]| {
-        let x = &x[start..][..rows * columns];
-        // Write in order; a row of an image, or a few channels, is what is read with a stride.
-        for (column, y) in y.chunks_exact_mut(rows).enumerate() {
-            for (y, x) in y.iter_mut().zip(x[column..].iter().step_by(columns)) {
-                *y = *x;
-            }
+fn transposed<T: Element>(x: &[T], rows: usize, columns: usize) -> Vec<T> {
+    let size = rows * columns;
+    build(x.len(), size, || (), |(), index, y| transpose(&x[index * size..][..size], rows, columns, y))
+}
+
+/// Writes in order; a row of an image, or a few channels, is what is read with a stride.
+fn transpose<T: Element>(x: &[T], rows: usize, columns: usize, y: &mut [T]) {
+    for (column, y) in y.chunks_exact_mut(rows).enumerate() {
+        for (y, x) in y.iter_mut().zip(x[column..].iter().step_by(columns)) {
+            *y = *x;
         }
-    });
-    y
+    }
 }

@@ -8,6 +8,7 @@ pub mod element;
 pub mod layout;
 pub mod matmul;
 pub mod parallel;
+mod passes;
 pub mod prelu;
 mod rows;
 pub mod simd;

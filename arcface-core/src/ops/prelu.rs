@@ -2,10 +2,12 @@
 //! Knows no layer; the slopes come with every call.
 
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor, WithDType};
+use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor};
 
-use super::rows::{fresh, from_f64, row_chunk, same_type, slice, to_f64, total, typed, with_values};
-use crate::{Result, shape};
+use super::element::{Element, check_operands, storage, values};
+use super::parallel::build;
+use super::rows::{build_and_collect, from_f64, row_chunk, total, with_values};
+use crate::{Result, multiversion, shape, with_element};
 
 /// y = max(x, 0) + slope·min(x, 0), one slope per channel; at 0 the gradient is the slope, as in torch.
 ///
@@ -27,8 +29,8 @@ use crate::{Result, shape};
 pub fn prelu(x: &Tensor, slope: &Tensor) -> Result<Tensor> {
     let (_, channels) = shape::rows_and_channels(x, "x")?;
     shape::exactly(slope, "slope", "(C)", &[channels])?;
-    same_type(x, slope, "slope")?;
-    Ok(x.contiguous()?.apply_op2(&slope.contiguous()?, PRelu)?)
+    check_operands(&[("x", x), ("slope", slope)])?;
+    Ok(x.apply_op2(slope, PRelu)?)
 }
 
 struct PRelu;
@@ -45,8 +47,8 @@ impl CustomOp2 for PRelu {
         slope: &CpuStorage,
         slope_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let y = typed!(x.dtype(), "x", T => {
-            slice::<T>(x, x_layout).and_then(|x| Ok(T::to_cpu_storage_owned(forward(x, slice(slope, slope_layout)?))))
+        let y = with_element!(x.dtype(), "prelu", T => {
+            values(x, x_layout).and_then(|x| Ok(storage(forward::<T>(&x, &values(slope, slope_layout)?))))
         });
         Ok((y?, x_layout.shape().clone()))
     }
@@ -58,45 +60,54 @@ impl CustomOp2 for PRelu {
         _y: &Tensor,
         dy: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
-        typed!(x.dtype(), "x", T => gradients::<T>(x, slope, dy)).map_err(Into::into)
+        Ok(with_element!(x.dtype(), "prelu", T => gradients::<T>(x, slope, dy))?)
     }
 }
 
 /// Gradients by x and by the slopes, each if it is asked for.
-fn gradients<T: WithDType>(x: &Tensor, slope: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-    let slopes: Vec<T> = to_f64(slope)?.into_iter().map(T::from_f64).collect();
-    let (dx, dslope) = with_values(x, |x| with_values(dy, |dy| Ok(backward(x, &slopes, dy))))?;
+fn gradients<T: Element>(x: &Tensor, slope: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    let run = |x: &[T]| with_values(slope, |slope| with_values(dy, |dy| Ok(backward(x, slope, dy))));
+    let (dx, dslope) = with_values(x, run)?;
     let dx = x.track_op().then(|| Tensor::from_vec(dx, x.shape(), x.device())).transpose()?;
     let dslope = slope.track_op().then(|| from_f64(&dslope, slope.dims(), slope)).transpose()?;
     Ok((dx, dslope))
 }
 
-fn forward<T: WithDType>(x: &[T], slope: &[T]) -> Vec<T> {
-    let channels = slope.len();
-    let (y, _) = fresh(x.len(), row_chunk(channels), |start, y: &mut [T]| {
-        for (y, x) in y.chunks_exact_mut(channels).zip(x[start..].chunks_exact(channels)) {
-            for ((y, &x), &slope) in y.iter_mut().zip(x).zip(slope) {
-                *y = if T::zero() < x { x } else { slope * x };
-            }
-        }
-    });
-    y
+fn forward<T: Element>(x: &[T], slope: &[T]) -> Vec<T> {
+    let chunk_len = row_chunk(slope.len());
+    build(x.len(), chunk_len, || (), |(), index, y: &mut [T]| forward_rows(&x[index * chunk_len..], slope, y))
 }
 
 /// Gradients by x and by the slopes in one pass over memory.
-fn backward<T: WithDType>(x: &[T], slope: &[T], dy: &[T]) -> (Vec<T>, Vec<f64>) {
-    let channels = slope.len();
-    let (dx, sums) = fresh(x.len(), row_chunk(channels), |start, dx: &mut [T]| {
-        let mut sums = vec![0.0; channels];
-        let rows = dx.chunks_exact_mut(channels).zip(x[start..].chunks_exact(channels));
-        for ((dx, x), dy) in rows.zip(dy[start..].chunks_exact(channels)) {
-            for ((((dx, &x), &dy), &slope), sum) in dx.iter_mut().zip(x).zip(dy).zip(slope).zip(&mut sums) {
-                let positive = T::zero() < x;
-                *dx = if positive { dy } else { slope * dy };
-                *sum += (if positive { T::zero() } else { dy * x }).to_f64();
-            }
-        }
+fn backward<T: Element>(x: &[T], slope: &[T], dy: &[T]) -> (Vec<T>, Vec<f64>) {
+    let chunk_len = row_chunk(slope.len());
+    let (dx, sums) = build_and_collect(x.len(), chunk_len, |index, dx: &mut [T]| {
+        let (start, mut sums) = (index * chunk_len, vec![0.0; slope.len()]);
+        backward_rows(&x[start..], slope, &dy[start..], dx, &mut sums);
         sums
     });
     (dx, total(sums))
+}
+
+multiversion! {
+    fn forward_rows[T: Element](x: &[T], slope: &[T], y: &mut [T]) {
+        for (y, x) in y.chunks_exact_mut(slope.len()).zip(x.chunks_exact(slope.len())) {
+            for ((y, &x), &slope) in y.iter_mut().zip(x).zip(slope) {
+                *y = if T::ZERO < x { x } else { slope * x };
+            }
+        }
+    }
+
+    /// Adds the gradient by the slopes to `sums`.
+    fn backward_rows[T: Element](x: &[T], slope: &[T], dy: &[T], dx: &mut [T], sums: &mut [f64]) {
+        let channels = slope.len();
+        let rows = dx.chunks_exact_mut(channels).zip(x.chunks_exact(channels)).zip(dy.chunks_exact(channels));
+        for ((dx, x), dy) in rows {
+            for ((((dx, &x), &dy), &slope), sum) in dx.iter_mut().zip(x).zip(dy).zip(slope).zip(&mut *sums) {
+                let positive = T::ZERO < x;
+                *dx = if positive { dy } else { slope * dy };
+                *sum += (if positive { T::ZERO } else { dy * x }).to_f64();
+            }
+        }
+    }
 }

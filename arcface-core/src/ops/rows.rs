@@ -1,95 +1,65 @@
-//! What elementwise and per-channel operators share: fresh output, fixed chunks of whole rows, sums in a fixed order.
+//! What elementwise and per-channel operators share: chunks of whole rows, sums in a fixed order, numbers per channel.
 //! Knows no operator.
-#![allow(unsafe_code, reason = "output is allocated without a pass over memory that would only clear it")]
 
-use std::mem::MaybeUninit;
+use std::sync::OnceLock;
 
-use candle_core::{CpuStorage, DType, Layout, Storage, Tensor, WithDType};
+use candle_core::{DType, Storage, Tensor};
 use rayon::prelude::*;
 
+use super::element::{Element, values};
+use super::parallel::{CHUNK, build};
 use crate::{Error, Result};
-
-/// Values per chunk, about 128 KB in f32: small enough for a core's own cache, large enough to be worth a task.
-pub(super) const CHUNK: usize = 1 << 15;
-
-/// Calls a function generic over the element type with the type that belongs to `$dtype`.
-macro_rules! typed {
-    ($dtype:expr, $what:expr, $T:ident => $body:expr) => {
-        match $dtype {
-            candle_core::DType::F32 => {
-                type $T = f32;
-                $body
-            }
-            candle_core::DType::F64 => {
-                type $T = f64;
-                $body
-            }
-            other => Err($crate::Error::value($what, "f32 or f64", format!("{other:?}"))),
-        }
-    };
-}
-pub(super) use typed;
 
 /// Values per chunk of whole rows of `channels` values.
 pub(super) fn row_chunk(channels: usize) -> usize {
     (CHUNK / channels).max(1) * channels
 }
 
-/// Fills a fresh vector of `len` values chunk by chunk, in parallel; also returns what each chunk returned, in order.
-///
-/// `fill` finds zeros. A chunk is cleared right before it is filled, so that this costs no access to memory.
-pub(super) fn fresh<T: WithDType, R: Send>(
+/// A new vector, filled chunk by chunk in parallel, and what the chunks returned, in order.
+pub(super) fn build_and_collect<T: Element, R: Send + Sync>(
     len: usize,
-    chunk: usize,
-    fill: impl Fn(usize, &mut [T]) -> R + Sync,
+    chunk_len: usize,
+    fill: impl Fn(usize, &mut [T]) -> R + Sync + Send,
 ) -> (Vec<T>, Vec<R>) {
-    let mut values = Vec::with_capacity(len);
-    let spare = &mut values.spare_capacity_mut()[..len];
-    let results =
-        in_chunks(spare.par_chunks_mut(chunk).enumerate(), |(index, spare)| fill(index * chunk, zeroed(spare)));
-    // SAFETY: `zeroed` initialised every one of the `len` values in every chunk.
-    unsafe { values.set_len(len) };
-    (values, results)
+    let results: Vec<OnceLock<R>> = (0..len.div_ceil(chunk_len)).map(|_| OnceLock::new()).collect();
+    let values = build(
+        len,
+        chunk_len,
+        || (),
+        |(), index, chunk| {
+            // Each index comes once, so that its place is free.
+            let _ = results[index].set(fill(index, chunk));
+        },
+    );
+    (values, results.into_iter().filter_map(OnceLock::into_inner).collect())
 }
 
-/// Runs `work` over the chunks in parallel and returns the results in order.
-pub(super) fn in_chunks<I: IndexedParallelIterator, R: Send>(
-    chunks: I,
-    work: impl Fn(I::Item) -> R + Sync + Send,
-) -> Vec<R> {
-    chunks.map(work).collect()
-}
-
-fn zeroed<T: WithDType>(spare: &mut [MaybeUninit<T>]) -> &mut [T] {
-    spare.fill(MaybeUninit::new(T::zero()));
-    // SAFETY: every value was written just now, and MaybeUninit<T> has the layout of T.
-    unsafe { &mut *(std::ptr::from_mut(spare) as *mut [T]) }
+/// The sums of each chunk of one or two arguments of `len` values, added in the order of the chunks.
+pub(super) fn sum_chunks(
+    len: usize,
+    chunk_len: usize,
+    sums: impl Fn(std::ops::Range<usize>) -> Vec<f64> + Sync,
+) -> Vec<f64> {
+    let range = |index: usize| index * chunk_len..((index + 1) * chunk_len).min(len);
+    total((0..len.div_ceil(chunk_len)).into_par_iter().map(|index| sums(range(index))).collect())
 }
 
 /// Adds the chunks' sums in the order of the chunks.
-pub(super) fn total(partial: Vec<Vec<f64>>) -> Vec<f64> {
-    let mut partial = partial.into_iter();
-    let mut sums = partial.next().unwrap_or_default();
-    for more in partial {
+pub(super) fn total(chunks: Vec<Vec<f64>>) -> Vec<f64> {
+    let mut chunks = chunks.into_iter();
+    let mut sums = chunks.next().unwrap_or_default();
+    for more in chunks {
         sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
     }
     sums
 }
 
-/// The values of a contiguous tensor on the CPU.
-pub(super) fn slice<'a, T: WithDType>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
-    let contiguous = || Error::Invalid("operator: expected a contiguous tensor".to_owned());
-    let (start, end) = layout.contiguous_offsets().ok_or_else(contiguous)?;
-    Ok(&T::cpu_storage_as_slice(storage)?[start..end])
-}
-
-/// Calls `work` with the values of `tensor`, made contiguous if it is not.
-pub(super) fn with_values<T: WithDType, R>(tensor: &Tensor, work: impl FnOnce(&[T]) -> Result<R>) -> Result<R> {
-    let tensor = tensor.detach().contiguous()?;
+/// Calls `work` with the values of `tensor` in row-major order.
+pub(super) fn with_values<T: Element, R>(tensor: &Tensor, work: impl FnOnce(&[T]) -> Result<R>) -> Result<R> {
     let (storage, layout) = tensor.storage_and_layout();
     match &*storage {
-        Storage::Cpu(storage) => work(slice(storage, layout)?),
-        _ => Err(Error::value("operator", "tensors on the CPU", format!("{:?}", tensor.device()))),
+        Storage::Cpu(storage) => work(&values(storage, layout)?),
+        _ => Err(Error::value("operator", "a tensor on the CPU", format!("{:?}", tensor.device().location()))),
     }
 }
 
@@ -99,19 +69,11 @@ pub(super) fn to_f64(tensor: &Tensor) -> Result<Vec<f64>> {
 }
 
 /// Numbers worked out in f64, in the type of the activations.
-pub(super) fn narrowed<T: WithDType>(values: impl IntoIterator<Item = f64>) -> Vec<T> {
+pub(super) fn narrowed<T: Element>(values: impl IntoIterator<Item = f64>) -> Vec<T> {
     values.into_iter().map(T::from_f64).collect()
 }
 
-/// A tensor of `dtype` on the CPU from numbers worked out in f64.
+/// A tensor of the type of `like` from numbers worked out in f64.
 pub(super) fn from_f64(values: &[f64], shape: &[usize], like: &Tensor) -> Result<Tensor> {
     Ok(Tensor::from_slice(values, shape, like.device())?.to_dtype(like.dtype())?)
-}
-
-/// Checks that two arguments have the same type.
-pub(super) fn same_type(a: &Tensor, b: &Tensor, what: &str) -> Result<()> {
-    if a.dtype() == b.dtype() {
-        return Ok(());
-    }
-    Err(Error::value(what, format!("{:?} as the activations", a.dtype()), format!("{:?}", b.dtype())))
 }
