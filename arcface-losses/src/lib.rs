@@ -1,1 +1,25 @@
-//! arcface-losses
+//! Margin losses for metric learning: embeddings and labels in, loss and gradients out.
+//! Knows no data, no models and no files.
+//!
+//! A *margin* knows one row at a time, a *head* owns the class centers, a *term* is added to both; every margin works
+//! with every head. All of them register under a name at link time, and [`Objective`] is what a training loop holds.
+
+// Formulas read as on paper, cosθ_y or Σ_k, and are no code.
+#![allow(clippy::doc_markdown)]
+
+pub mod angular;
+pub mod arcface;
+mod head;
+pub mod margin;
+pub mod normface;
+mod objective;
+mod options;
+pub mod registry;
+pub mod softmax;
+pub mod term;
+pub mod units;
+mod warmup;
+
+pub use objective::{Evaluation, HeadShape, Objective, Output};
+pub use options::{HeadOptions, Pooling, defaults, resolve};
+pub use registry::{LossEntry, find, losses};

@@ -1,0 +1,136 @@
+//! The head of unit class centers: the whole matrix of cosines (B, C·K), margin softmax and all gradients.
+//! Knows no tensors: slices in, values out; with K = 1 these are dense centers (C, D).
+
+use arcface_core::ops::element::Element;
+use arcface_core::ops::matmul::{Accumulate, MatRef, matmul};
+use rayon::prelude::*;
+
+use super::rows::{RowResult, RowRule, RowTarget, prepare, replace_by_gradient};
+use super::sub_center::Pool;
+use super::terms::{self, Meeting};
+use super::unit::UnitRows;
+use crate::margin::{Margin, MarginBatch, NonTarget};
+use crate::options::WeightedTerm;
+
+/// A batch and the centers it meets.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Input<'a, T> {
+    /// (B, D).
+    pub(crate) embeddings: &'a [T],
+    /// (C, K, D) or, with K = 1, (C, D).
+    pub(crate) centers: &'a [T],
+    /// (B).
+    pub(crate) labels: &'a [u32],
+    /// D.
+    pub(crate) embedding_size: usize,
+    /// Counted from 0.
+    pub(crate) step: u64,
+    /// Of the run.
+    pub(crate) seed: u64,
+    /// Smallest sine that is divided by.
+    pub(crate) sine_floor: f64,
+}
+
+/// What does not change from step to step.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rule {
+    /// s.
+    pub(crate) scale: f64,
+    /// How K cosines become one.
+    pub(crate) pool: Pool,
+    /// K.
+    pub(crate) sub_centers: usize,
+}
+
+/// Loss and gradients.
+#[derive(Debug)]
+pub(crate) struct Output<T> {
+    /// Mean over the batch.
+    pub(crate) loss: f64,
+    /// (B, D).
+    pub(crate) d_embeddings: Vec<T>,
+    /// As the centers.
+    pub(crate) d_centers: Vec<T>,
+    /// (C) for the head with a bias.
+    pub(crate) d_bias: Vec<T>,
+    /// cosθ_y (B).
+    pub(crate) target_cosines: Vec<f64>,
+}
+
+/// The loss of a batch and its gradients.
+pub(crate) fn forward<T: Element>(
+    input: &Input<'_, T>,
+    rule: &Rule,
+    margin: &mut dyn Margin,
+    terms: &[WeightedTerm],
+) -> Output<T> {
+    let x = UnitRows::new(input.embeddings, input.embedding_size);
+    let w = UnitRows::new(input.centers, input.embedding_size);
+    let mut cosines = product(x.matrix(), w.matrix().transposed());
+    let mut rows = targets(&x, &w, input, rule);
+    let target_cosines = apply_margin(&mut rows, &x.norms, input, rule, margin);
+    let term = terms::evaluate(terms, &Meeting { x: &x, w: &w, cosines: &cosines, rows: &rows, input, rule });
+    rows.iter_mut().zip(&term.d_target_cosines).for_each(|(row, d_term)| row.d_term = *d_term);
+    let results = softmax_rows(&mut cosines, &rows, &row_rule(rule, margin.non_target(), rows.len()));
+    let d_norms: Vec<f64> = results.iter().map(|row| row.d_norm).collect();
+    let d_cosines = MatRef::new(&cosines, x.len(), w.len());
+    let (d_x, d_w) = (product(d_cosines, w.matrix()), product(d_cosines.transposed(), x.matrix()));
+    Output {
+        loss: mean_loss(&results) + term.value,
+        d_embeddings: x.pull_back(&d_x, &term.d_embeddings, &d_norms),
+        d_centers: w.pull_back(&d_w, &term.d_centers, &[]),
+        d_bias: Vec::new(),
+        target_cosines,
+    }
+}
+
+/// A·B.
+pub(crate) fn product<T: Element>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> Vec<T> {
+    let mut out = vec![T::ZERO; a.rows * b.cols];
+    matmul(a, b, &mut out, Accumulate::Replace);
+    out
+}
+
+/// Replaces each row of cosines by its gradient.
+pub(crate) fn softmax_rows<T: Element>(cosines: &mut [T], rows: &[RowTarget], rule: &RowRule) -> Vec<RowResult> {
+    let width = cosines.len() / rows.len();
+    let each = cosines.par_chunks_mut(width).zip(rows);
+    each.map_init(Vec::new, |logits, (cosines, row)| replace_by_gradient(cosines, row, rule, logits)).collect()
+}
+
+/// Summed in the order of the rows, whatever thread made them.
+pub(crate) fn mean_loss(results: &[RowResult]) -> f64 {
+    results.iter().map(|row| row.loss).sum::<f64>() / results.len() as f64
+}
+
+/// The rows with their target cosines, before the margin.
+fn targets<T: Element>(x: &UnitRows<'_, T>, w: &UnitRows<'_, T>, input: &Input<'_, T>, rule: &Rule) -> Vec<RowTarget> {
+    let k = rule.sub_centers;
+    let cosines = |(row, &label): (usize, &u32)| {
+        let first = label as usize * k;
+        RowTarget::new(label as usize, (first..first + k).map(|center| x.cosine(row, w, center)).collect())
+    };
+    input.labels.par_iter().enumerate().map(cosines).collect()
+}
+
+/// Fills in the margin's targets and penalties; returns the pooled target cosines.
+fn apply_margin<T: Element>(
+    rows: &mut [RowTarget],
+    norms: &[f64],
+    input: &Input<'_, T>,
+    rule: &Rule,
+    margin: &mut dyn Margin,
+) -> Vec<f64> {
+    let target_cosines: Vec<f64> = rows.iter().map(|row| rule.pool.pool(&row.cosines)).collect();
+    let Input { step, seed, sine_floor, .. } = *input;
+    let batch = MarginBatch { target_cosines: &target_cosines, norms, step, seed, sine_floor };
+    for (row, (target, penalty)) in rows.iter_mut().zip(prepare(margin, &batch)) {
+        (row.target, row.penalty) = (target, penalty);
+    }
+    target_cosines
+}
+
+fn row_rule(rule: &Rule, non_target: NonTarget, batch: usize) -> RowRule {
+    let Rule { scale, pool, sub_centers } = *rule;
+    RowRule { scale, non_target, pool, sub_centers, weight: 1.0 / batch as f64 }
+}

@@ -1,0 +1,11 @@
+//! Every loss against golden numbers, an oracle, general properties and finite differences; every message.
+
+// A test that cannot go on says where.
+#![allow(clippy::unwrap_used)]
+
+mod gradients;
+
+/// The table of `key = value; key = value`.
+fn table(text: &str) -> toml::Table {
+    text.replace("; ", "\n").parse().unwrap()
+}
