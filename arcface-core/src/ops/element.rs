@@ -2,6 +2,7 @@
 //! Knows no operator.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::fmt::Debug;
 use std::iter::Sum;
 use std::ops::Neg;
@@ -31,6 +32,11 @@ pub trait Element: WithDType + Debug + Default + Neg<Output = Self> + Sum {
     fn ln(self) -> Self;
     /// Neither infinite nor NaN.
     fn is_finite(self) -> bool;
+
+    /// Runs `work` with `len` elements of this thread's own scratch memory, which hold anything.
+    ///
+    /// The memory is kept for the next call, so that inner loops allocate nothing; a call within `work` gets other memory.
+    fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [Self]) -> R) -> R;
 }
 
 macro_rules! element {
@@ -58,6 +64,19 @@ macro_rules! element {
             #[inline]
             fn is_finite(self) -> bool {
                 $float::is_finite(self)
+            }
+
+            fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [Self]) -> R) -> R {
+                thread_local! {
+                    static SCRATCH: RefCell<Vec<$float>> = const { RefCell::new(Vec::new()) };
+                }
+                let mut scratch = SCRATCH.take();
+                if scratch.len() < len {
+                    scratch.resize(len, Self::ZERO);
+                }
+                let result = work(&mut scratch[..len]);
+                SCRATCH.set(scratch);
+                result
             }
         }
     };

@@ -94,6 +94,20 @@ pub fn product<T: Element>(a: MatRef<'_, T>, b: MatRef<'_, T>, out: MatMut<'_, T
     }
 }
 
+/// A·B, row-major in a new vector, made by all threads of the current pool.
+///
+/// # Shapes
+/// A (m, k), B (k, n) → (m, n)
+///
+/// # Panics
+/// If the shapes do not fit each other or the slices: a fault of the calling kernel.
+pub fn multiply<T: Element>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> Vec<T> {
+    let (m, n) = (a.rows, b.cols);
+    let mut out = vec![T::ZERO; m * n];
+    matmul(a, b, &mut out, Accumulate::Replace);
+    out
+}
+
 /// out ← A·B or out ← out + A·B on all threads of the current pool, cut into blocks by shape alone.
 ///
 /// # Shapes

@@ -3,9 +3,15 @@
 
 pub mod add;
 pub mod batch_norm;
+mod columns;
+pub mod conv;
+mod dense;
+mod depthwise;
 pub mod dropout;
 pub mod element;
+mod geometry;
 pub mod layout;
+pub mod linear;
 pub mod matmul;
 pub mod parallel;
 mod passes;
@@ -15,6 +21,8 @@ pub mod simd;
 
 pub use add::add;
 pub use batch_norm::{BatchStatistics, batch_norm_eval, batch_norm_train, channel_statistics};
+pub use conv::{ConvConfig, conv2d};
 pub use dropout::{DropKey, dropout};
 pub use layout::{channels_first, channels_last};
+pub use linear::linear;
 pub use prelu::prelu;

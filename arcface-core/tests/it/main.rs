@@ -5,8 +5,11 @@
 mod add;
 mod batch_norm;
 mod checkpoint;
+mod conv;
 mod dropout;
 mod layout;
+mod linear;
+mod matmul;
 mod optim;
 mod oracle;
 mod parameters;

@@ -1,0 +1,448 @@
+//! Kernels of the depthwise convolution: loops over channels, line by line.
+//! Knows slices; no tensors and no graph.
+//!
+//! Kernels of 3×3 have a way of their own through the pixels whose three columns lie inside the image; lines above and
+//! below the image are lines of zeros there.
+
+#![allow(clippy::inline_always, reason = "only what is inlined is compiled for the wide vectors")]
+
+use super::element::Element;
+use super::geometry::Geometry;
+use super::parallel::{CHUNK, build, piece, sum_parts};
+use crate::multiversion;
+
+/// Channels that the 3×3 kernels keep in registers at a time: one vector of 512 bits of f32.
+const LANES: usize = 16;
+/// Neighbouring pixels that they make at a time, so that a value read is used up to three times.
+const PIXELS: usize = 4;
+
+/// y = x ∗ w, every channel with its own kernel.
+///
+/// # Shapes
+/// x (B, H, W, C), w (KH, KW, 1, C) → (B, H', W', C)
+pub(crate) fn forward<T: Element>(g: &Geometry, x: &[T], weight: &[T]) -> Vec<T> {
+    correlate(&Plane::forward(g), x, weight)
+}
+
+/// ∂L/∂x from w and ∂L/∂y; with stride 1 it is a convolution of ∂L/∂y with the flipped kernel.
+///
+/// # Shapes
+/// w (KH, KW, 1, C), dy (B, H', W', C) → (B, H, W, C)
+pub(crate) fn input_gradient<T: Element>(g: &Geometry, weight: &[T], dy: &[T]) -> Vec<T> {
+    if g.stride == 1 {
+        let flipped: Vec<T> = weight.chunks_exact(g.channels).rev().flatten().copied().collect();
+        return correlate(&Plane::backward(g), dy, &flipped);
+    }
+    let line = g.width * g.channels;
+    let lines = lines_of_chunk(line);
+    build(
+        g.batch * g.height * line,
+        lines * line,
+        || (),
+        |(), index, dx| {
+            for (at, dx) in (index * lines..).zip(dx.chunks_exact_mut(line)) {
+                strided_gradient_line(g, weight, dy, at / g.height, at % g.height, dx);
+            }
+        },
+    )
+}
+
+/// ∂L/∂w from x and ∂L/∂y: one sum per fixed part of the output lines, added in order.
+///
+/// # Shapes
+/// x (B, H, W, C), dy (B, H', W', C) → (KH, KW, 1, C)
+pub(crate) fn weight_gradient<T: Element>(g: &Geometry, x: &[T], dy: &[T]) -> Vec<T> {
+    const PARTS: usize = 16;
+    let plane = Plane::forward(g);
+    let line = g.out_width * g.channels;
+    let lines = g.batch * g.out_height;
+    let zeros = vec![T::ZERO; plane.width * plane.channels];
+    let parts = (lines * line / CHUNK).clamp(1, PARTS);
+    sum_parts(parts, plane.kernel_height * plane.kernel_width * plane.channels, |part, dw| {
+        for at in piece(lines, parts, part) {
+            let source = Source::new(&plane, x, &zeros, at / g.out_height, at % g.out_height);
+            weight_gradient_line(&plane, source, &dy[at * line..][..line], dw);
+        }
+    })
+}
+
+/// Lines of `line` values that make up about a chunk.
+fn lines_of_chunk(line: usize) -> usize {
+    (CHUNK / line).max(1)
+}
+
+/// The sizes of a depthwise correlation: output pixel (i, j) meets source pixels from (i·stride − top, j·stride − left).
+#[derive(Debug, Clone, Copy)]
+struct Plane {
+    batch: usize,
+    channels: usize,
+    /// Source.
+    height: usize,
+    width: usize,
+    /// Output.
+    out_height: usize,
+    out_width: usize,
+    kernel_height: usize,
+    kernel_width: usize,
+    stride: usize,
+    top: isize,
+    left: isize,
+}
+
+impl Plane {
+    fn forward(g: &Geometry) -> Self {
+        Self {
+            batch: g.batch,
+            channels: g.channels,
+            height: g.height,
+            width: g.width,
+            out_height: g.out_height,
+            out_width: g.out_width,
+            kernel_height: g.kernel_height,
+            kernel_width: g.kernel_width,
+            stride: g.stride,
+            top: g.padding as isize,
+            left: g.padding as isize,
+        }
+    }
+
+    /// From ∂L/∂y to ∂L/∂x, for stride 1.
+    fn backward(g: &Geometry) -> Self {
+        Self {
+            height: g.out_height,
+            width: g.out_width,
+            out_height: g.height,
+            out_width: g.width,
+            top: g.kernel_height as isize - 1 - g.padding as isize,
+            left: g.kernel_width as isize - 1 - g.padding as isize,
+            ..Self::forward(g)
+        }
+    }
+
+    /// Output columns whose taps all lie inside the source, never more than there are.
+    #[inline(always)]
+    fn inside(&self) -> std::ops::Range<usize> {
+        let stride = self.stride as isize;
+        let room = self.width as isize - self.kernel_width as isize + self.left;
+        let end = (room.div_euclid(stride) + 1).clamp(0, self.out_width as isize);
+        let start = (self.left + stride - 1).div_euclid(stride).clamp(0, end);
+        start as usize..end as usize
+    }
+}
+
+/// The taps t with 0 ≤ first + t < size.
+#[inline(always)]
+fn taps_inside(first: isize, kernel: usize, size: usize) -> std::ops::Range<usize> {
+    let start = (-first).clamp(0, kernel as isize);
+    start as usize..(size as isize - first).clamp(start, kernel as isize) as usize
+}
+
+/// What the taps of one output line see.
+#[derive(Debug, Clone, Copy)]
+struct Source<'a, T> {
+    image: &'a [T],
+    /// A line of zeros.
+    zeros: &'a [T],
+    /// The line of the image that the first tap sees.
+    first: isize,
+}
+
+impl<'a, T> Source<'a, T> {
+    fn new(plane: &Plane, images: &'a [T], zeros: &'a [T], image: usize, line: usize) -> Self {
+        let size = plane.height * plane.width * plane.channels;
+        let first = (line * plane.stride) as isize - plane.top;
+        Self { image: &images[image * size..][..size], zeros, first }
+    }
+
+    /// The line that tap `tap` sees.
+    #[inline(always)]
+    fn line(&self, plane: &Plane, tap: usize) -> &'a [T] {
+        let line = self.first + tap as isize;
+        if line < 0 || plane.height as isize <= line {
+            return self.zeros;
+        }
+        let width = plane.width * plane.channels;
+        &self.image[line as usize * width..][..width]
+    }
+}
+
+fn correlate<T: Element>(plane: &Plane, x: &[T], weight: &[T]) -> Vec<T> {
+    let line = plane.out_width * plane.channels;
+    let lines = lines_of_chunk(line);
+    let zeros = vec![T::ZERO; plane.width * plane.channels];
+    build(
+        plane.batch * plane.out_height * line,
+        lines * line,
+        || (),
+        |(), index, y| {
+            for (at, y) in (index * lines..).zip(y.chunks_exact_mut(line)) {
+                let source = Source::new(plane, x, &zeros, at / plane.out_height, at % plane.out_height);
+                correlate_line(plane, source, weight, y);
+            }
+        },
+    )
+}
+
+multiversion! {
+    /// Adds one output line.
+    fn correlate_line[T: Element](plane: &Plane, source: Source<'_, T>, weight: &[T], y: &mut [T]) {
+        match (plane.kernel_height, plane.kernel_width, plane.stride) {
+            (3, 3, 1) => correlate_line_3x3::<T, 1>(plane, source, weight, y),
+            (3, 3, 2) => correlate_line_3x3::<T, 2>(plane, source, weight, y),
+            _ => correlate_columns(plane, source, weight, 0..plane.out_width, y),
+        }
+    }
+
+    /// Adds what one output line contributes to the weight's gradient.
+    fn weight_gradient_line[T: Element](plane: &Plane, source: Source<'_, T>, dy: &[T], dw: &mut [T]) {
+        match (plane.kernel_height, plane.kernel_width, plane.stride) {
+            (3, 3, 1) => weight_gradient_line_3x3::<T, 1>(plane, source, dy, dw),
+            (3, 3, 2) => weight_gradient_line_3x3::<T, 2>(plane, source, dy, dw),
+            _ => weight_gradient_columns(plane, source, dy, 0..plane.out_width, dw),
+        }
+    }
+
+    /// Adds one line of the input's gradient, for any stride.
+    fn strided_gradient_line[T: Element](
+        g: &Geometry, weight: &[T], dy: &[T], image: usize, line: usize, dx: &mut [T],
+    ) {
+        let reached = line + g.padding;
+        for down in (reached % g.stride..g.kernel_height.min(reached + 1)).step_by(g.stride) {
+            let out_line = (reached - down) / g.stride;
+            if g.out_height <= out_line {
+                continue;
+            }
+            let width = g.out_width * g.channels;
+            let dy = &dy[(image * g.out_height + out_line) * width..][..width];
+            let weight = &weight[down * g.kernel_width * g.channels..][..g.kernel_width * g.channels];
+            for (col, dx) in dx.chunks_exact_mut(g.channels).enumerate() {
+                let reached = col + g.padding;
+                for across in (reached % g.stride..g.kernel_width.min(reached + 1)).step_by(g.stride) {
+                    let out_col = (reached - across) / g.stride;
+                    if out_col < g.out_width {
+                        add_products(at(dy, out_col, g.channels), at(weight, across, g.channels), dx);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The channels of pixel or tap `index`.
+#[inline(always)]
+fn at<T>(data: &[T], index: usize, channels: usize) -> &[T] {
+    &data[index * channels..][..channels]
+}
+
+/// sum ← sum + a ⊙ b
+#[inline(always)]
+fn add_products<T: Element>(a: &[T], b: &[T], sum: &mut [T]) {
+    for ((sum, &a), &b) in sum.iter_mut().zip(a).zip(b) {
+        *sum += a * b;
+    }
+}
+
+/// Adds some columns of an output line, for any kernel.
+#[inline(always)]
+fn correlate_columns<T: Element>(
+    plane: &Plane,
+    source: Source<'_, T>,
+    weight: &[T],
+    columns: std::ops::Range<usize>,
+    y: &mut [T],
+) {
+    let channels = plane.channels;
+    for column in columns {
+        let y = &mut y[column * channels..][..channels];
+        let first = (column * plane.stride) as isize - plane.left;
+        for down in taps_inside(source.first, plane.kernel_height, plane.height) {
+            let line = source.line(plane, down);
+            for across in taps_inside(first, plane.kernel_width, plane.width) {
+                let x = at(line, (first + across as isize) as usize, channels);
+                add_products(x, at(weight, down * plane.kernel_width + across, channels), y);
+            }
+        }
+    }
+}
+
+/// Adds what some columns of an output line contribute to the weight's gradient, for any kernel.
+#[inline(always)]
+fn weight_gradient_columns<T: Element>(
+    plane: &Plane,
+    source: Source<'_, T>,
+    dy: &[T],
+    columns: std::ops::Range<usize>,
+    dw: &mut [T],
+) {
+    let channels = plane.channels;
+    for column in columns {
+        let dy = at(dy, column, channels);
+        let first = (column * plane.stride) as isize - plane.left;
+        for down in taps_inside(source.first, plane.kernel_height, plane.height) {
+            let line = source.line(plane, down);
+            for across in taps_inside(first, plane.kernel_width, plane.width) {
+                let x = at(line, (first + across as isize) as usize, channels);
+                add_products(x, dy, &mut dw[(down * plane.kernel_width + across) * channels..][..channels]);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn correlate_line_3x3<T: Element, const STRIDE: usize>(
+    plane: &Plane,
+    source: Source<'_, T>,
+    weight: &[T],
+    y: &mut [T],
+) {
+    let (channels, inside) = (plane.channels, plane.inside());
+    correlate_columns(plane, source, weight, 0..inside.start, y);
+    correlate_columns(plane, source, weight, inside.end..plane.out_width, y);
+    let first = (inside.start * STRIDE) as isize - plane.left;
+    let mut lines = lines_from(plane, source, first);
+    let mut y = &mut y[inside.start * channels..inside.end * channels];
+    while PIXELS * channels <= y.len() {
+        let (now, later) = y.split_at_mut(PIXELS * channels);
+        correlate_pixels::<T, STRIDE, PIXELS>(lines, weight, channels, now);
+        (lines, y) = (advanced(lines, PIXELS * STRIDE * channels), later);
+    }
+    for y in y.chunks_exact_mut(channels) {
+        correlate_pixels::<T, STRIDE, 1>(lines, weight, channels, y);
+        lines = advanced(lines, STRIDE * channels);
+    }
+}
+
+#[inline(always)]
+fn weight_gradient_line_3x3<T: Element, const STRIDE: usize>(
+    plane: &Plane,
+    source: Source<'_, T>,
+    dy: &[T],
+    dw: &mut [T],
+) {
+    let (channels, inside) = (plane.channels, plane.inside());
+    weight_gradient_columns(plane, source, dy, 0..inside.start, dw);
+    weight_gradient_columns(plane, source, dy, inside.end..plane.out_width, dw);
+    let first = (inside.start * STRIDE) as isize - plane.left;
+    let mut lines = lines_from(plane, source, first);
+    let mut dy = &dy[inside.start * channels..inside.end * channels];
+    while PIXELS * channels <= dy.len() {
+        weight_gradient_pixels::<T, STRIDE, PIXELS>(lines, dy, channels, dw);
+        (lines, dy) = (advanced(lines, PIXELS * STRIDE * channels), &dy[PIXELS * channels..]);
+    }
+    for dy in dy.chunks_exact(channels) {
+        weight_gradient_pixels::<T, STRIDE, 1>(lines, dy, channels, dw);
+        lines = advanced(lines, STRIDE * channels);
+    }
+}
+
+/// The three lines that the taps see, from column `first` on.
+#[inline(always)]
+fn lines_from<'a, T: Element>(plane: &Plane, source: Source<'a, T>, first: isize) -> [&'a [T]; 3] {
+    let lines = [source.line(plane, 0), source.line(plane, 1), source.line(plane, 2)];
+    advanced(lines, first.max(0) as usize * plane.channels)
+}
+
+#[inline(always)]
+fn advanced<T>(lines: [&[T]; 3], by: usize) -> [&[T]; 3] {
+    lines.map(|line| &line[by.min(line.len())..])
+}
+
+/// The first `N` neighbouring output pixels of a 3×3 kernel, all of their taps inside the image.
+#[inline(always)]
+fn correlate_pixels<T: Element, const STRIDE: usize, const N: usize>(
+    lines: [&[T]; 3],
+    weight: &[T],
+    channels: usize,
+    y: &mut [T],
+) {
+    let whole = channels - channels % LANES;
+    for channel in (0..whole).step_by(LANES) {
+        correlate_block::<T, STRIDE, N, LANES>(lines, weight, channels, channel, y);
+    }
+    for channel in whole..channels {
+        correlate_block::<T, STRIDE, N, 1>(lines, weight, channels, channel, y);
+    }
+}
+
+#[inline(always)]
+fn correlate_block<T: Element, const STRIDE: usize, const N: usize, const L: usize>(
+    lines: [&[T]; 3],
+    weight: &[T],
+    channels: usize,
+    channel: usize,
+    y: &mut [T],
+) {
+    let mut weights = [[T::ZERO; L]; 9];
+    for (tap, weights) in weights.iter_mut().enumerate() {
+        *weights = load(weight, tap * channels + channel);
+    }
+    let mut sums = [[T::ZERO; L]; N];
+    for (down, line) in lines.iter().enumerate() {
+        for column in 0..(N - 1) * STRIDE + 3 {
+            let x: [T; L] = load(line, column * channels + channel);
+            for (pixel, sum) in sums.iter_mut().enumerate() {
+                if pixel * STRIDE <= column && column < pixel * STRIDE + 3 {
+                    add_products(&x, &weights[down * 3 + column - pixel * STRIDE], sum);
+                }
+            }
+        }
+    }
+    for (pixel, sum) in sums.iter().enumerate() {
+        y[pixel * channels + channel..][..L].copy_from_slice(sum);
+    }
+}
+
+/// Adds what the first `N` output pixels contribute to the gradient of a 3×3 kernel, all taps inside the image.
+#[inline(always)]
+fn weight_gradient_pixels<T: Element, const STRIDE: usize, const N: usize>(
+    lines: [&[T]; 3],
+    dy: &[T],
+    channels: usize,
+    dw: &mut [T],
+) {
+    let whole = channels - channels % LANES;
+    for channel in (0..whole).step_by(LANES) {
+        weight_gradient_block::<T, STRIDE, N, LANES>(lines, dy, channels, channel, dw);
+    }
+    for channel in whole..channels {
+        weight_gradient_block::<T, STRIDE, N, 1>(lines, dy, channels, channel, dw);
+    }
+}
+
+#[inline(always)]
+fn weight_gradient_block<T: Element, const STRIDE: usize, const N: usize, const L: usize>(
+    lines: [&[T]; 3],
+    dy: &[T],
+    channels: usize,
+    channel: usize,
+    dw: &mut [T],
+) {
+    let mut gradients = [[T::ZERO; L]; N];
+    for (pixel, gradient) in gradients.iter_mut().enumerate() {
+        *gradient = load(dy, pixel * channels + channel);
+    }
+    for (down, line) in lines.iter().enumerate() {
+        let mut sums = [[T::ZERO; L]; 3];
+        for column in 0..(N - 1) * STRIDE + 3 {
+            let x: [T; L] = load(line, column * channels + channel);
+            for (pixel, gradient) in gradients.iter().enumerate() {
+                if pixel * STRIDE <= column && column < pixel * STRIDE + 3 {
+                    add_products(&x, gradient, &mut sums[column - pixel * STRIDE]);
+                }
+            }
+        }
+        for (across, sum) in sums.iter().enumerate() {
+            for (dw, &sum) in dw[(down * 3 + across) * channels + channel..][..L].iter_mut().zip(sum) {
+                *dw += sum;
+            }
+        }
+    }
+}
+
+/// `L` values from `start` on.
+#[inline(always)]
+fn load<T: Element, const L: usize>(data: &[T], start: usize) -> [T; L] {
+    let mut values = [T::ZERO; L];
+    values.copy_from_slice(&data[start..start + L]);
+    values
+}
