@@ -12,6 +12,10 @@ use arcface_core::{Gradients, Parameters, Role};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 
+/// As in the binaries: pages are kept, not returned to the system and cleared again.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Batch 16 of mobilefacenet's widest early layer, of iresnet's second and third stages, and an embedding.
 const SHAPES: [&[usize]; 4] = [&[16, 56, 56, 128], &[16, 28, 28, 128], &[16, 14, 14, 256], &[64, 512]];
 
