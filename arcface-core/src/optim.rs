@@ -4,10 +4,12 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use candle_core::{CpuStorage, DType, Device, InplaceOp2, Layout, Tensor, Var, WithDType};
+use candle_core::{CpuStorage, DType, Device, InplaceOp2, Layout, Tensor, Var};
 use rayon::prelude::*;
 
-use crate::{Error, Gradients, Parameter, Parameters, Result, Role};
+use crate::ops::element::Element;
+use crate::ops::parallel::CHUNK;
+use crate::{Error, Gradients, Parameter, Parameters, Result, Role, multiversion};
 
 /// Moves parameters along their gradients.
 pub trait Optimizer {
@@ -221,27 +223,18 @@ trait Rule<const N: usize>: Copy + Sync {
     fn apply<T: Float>(self, weights: &mut [T], gradients: &[T], moments: [&mut [T]; N]);
 }
 
-/// f32 and f64, the types that parameters can have.
-trait Float: WithDType {
-    fn root(self) -> Self;
+/// f32 and f64, the types that parameters can have, with access to a storage in place.
+trait Float: Element {
     fn values(storage: &mut CpuStorage) -> Option<&mut [Self]>;
 }
 
 impl Float for f32 {
-    fn root(self) -> Self {
-        self.sqrt()
-    }
-
     fn values(storage: &mut CpuStorage) -> Option<&mut [Self]> {
         if let CpuStorage::F32(values) = storage { Some(values) } else { None }
     }
 }
 
 impl Float for f64 {
-    fn root(self) -> Self {
-        self.sqrt()
-    }
-
     fn values(storage: &mut CpuStorage) -> Option<&mut [Self]> {
         if let CpuStorage::F64(values) = storage { Some(values) } else { None }
     }
@@ -257,11 +250,7 @@ struct SgdRule {
 
 impl Rule<1> for SgdRule {
     fn apply<T: Float>(self, weights: &mut [T], gradients: &[T], [velocities]: [&mut [T]; 1]) {
-        let [momentum, decay, rate] = [self.momentum, self.weight_decay, self.learning_rate].map(T::from_f64);
-        for ((w, &g), v) in weights.iter_mut().zip(gradients).zip(velocities) {
-            *v = momentum * *v + (g + decay * *w);
-            *w -= rate * *v;
-        }
+        sgd_step(self, weights, gradients, velocities);
     }
 }
 
@@ -278,12 +267,32 @@ struct AdamWRule {
 
 impl Rule<2> for AdamWRule {
     fn apply<T: Float>(self, weights: &mut [T], gradients: &[T], [means, squares]: [&mut [T]; 2]) {
-        let [keep, eps, size, root] = [self.keep, self.eps, self.size, self.root].map(T::from_f64);
-        let [beta2, rest1, rest2] = [self.beta2, 1.0 - self.beta1, 1.0 - self.beta2].map(T::from_f64);
+        adamw_step(self, weights, gradients, means, squares);
+    }
+}
+
+multiversion! {
+    fn sgd_step[T: Element](rule: SgdRule, weights: &mut [T], gradients: &[T], velocities: &mut [T]) {
+        let [momentum, decay, rate] = [rule.momentum, rule.weight_decay, rule.learning_rate].map(T::from_f64);
+        for ((w, &g), v) in weights.iter_mut().zip(gradients).zip(velocities) {
+            *v = momentum * *v + (g + decay * *w);
+            *w -= rate * *v;
+        }
+    }
+
+    fn adamw_step[T: Element](
+        rule: AdamWRule,
+        weights: &mut [T],
+        gradients: &[T],
+        means: &mut [T],
+        squares: &mut [T],
+    ) {
+        let [keep, eps, size, root] = [rule.keep, rule.eps, rule.size, rule.root].map(T::from_f64);
+        let [beta2, rest1, rest2] = [rule.beta2, 1.0 - rule.beta1, 1.0 - rule.beta2].map(T::from_f64);
         for (((w, &g), m), v) in weights.iter_mut().zip(gradients).zip(means).zip(squares) {
             *m += rest1 * (g - *m);
             *v = beta2 * *v + rest2 * g * g;
-            *w = keep * *w - size * *m / ((*v).root() / root + eps);
+            *w = keep * *w - size * *m / (v.sqrt() / root + eps);
         }
     }
 }
@@ -303,9 +312,6 @@ fn moved<'a>(
 fn decay(parameter: &Parameter, weight_decay: f64) -> f64 {
     if parameter.role == Role::Trained { weight_decay } else { 0.0 }
 }
-
-/// Values per task of an update, which is elementwise: the cut does not change the result.
-const CHUNK: usize = 1 << 15;
 
 /// Applies `rule` to a variable in place.
 fn update<const N: usize>(
@@ -362,7 +368,7 @@ impl<const N: usize, R: Rule<N>> Update<'_, N, R> {
     }
 }
 
-/// Cuts everything into the same chunks and works on them in parallel.
+/// Cuts everything into the same chunks and works on them in parallel; each value moves on its own.
 fn apply<const N: usize, T: Float>(rule: impl Rule<N>, weights: &mut [T], gradients: &[T], moments: Vec<&mut [T]>) {
     let mut moments: Vec<_> = moments.into_iter().map(|values| values.chunks_mut(CHUNK)).collect();
     let mut next = || std::array::from_fn(|n| moments[n].next().unwrap_or_default());

@@ -4,10 +4,13 @@
 use std::collections::BTreeMap;
 
 use candle_core::backprop::GradStore;
-use candle_core::{DType, Device, Tensor, Var, WithDType};
+use candle_core::{DType, Device, Tensor, Var};
 use rayon::prelude::*;
 
-use crate::{Error, Result};
+use crate::ops::element::Element;
+use crate::ops::parallel::CHUNK;
+use crate::ops::rows::with_values;
+use crate::{Error, Result, multiversion, ops, shape, with_element};
 
 /// What training does with a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -196,7 +199,10 @@ impl Gradients {
     pub fn add(&mut self, other: Self) -> Result<()> {
         for (name, gradient) in other.0 {
             let sum = match self.0.get(&name) {
-                Some(sum) => sum.add(&gradient)?,
+                Some(sum) => {
+                    shape::exactly(&gradient, &format!("gradient of `{name}`"), "as before", sum.dims())?;
+                    ops::add(sum, &gradient)?
+                }
                 None => gradient,
             };
             self.0.insert(name, sum);
@@ -220,7 +226,7 @@ impl Gradients {
     /// # Errors
     /// If a gradient is not f32 or f64.
     pub fn norm(&self) -> Result<f64> {
-        let squares = self.0.values().map(|gradient| sum_of(gradient, |x| x * x));
+        let squares = self.0.values().map(sum_of_squares);
         Ok(squares.sum::<Result<f64>>()?.sqrt())
     }
 
@@ -230,8 +236,7 @@ impl Gradients {
     /// If a gradient is not f32 or f64.
     pub fn first_non_finite(&self) -> Result<Option<&str>> {
         for (name, gradient) in self.iter() {
-            // 0·x is 0 for finite x and NaN otherwise, and NaN survives the sum.
-            if sum_of(gradient, |x| 0.0 * x)?.is_nan() {
+            if !is_finite(gradient)? {
                 return Ok(Some(name));
             }
         }
@@ -288,35 +293,42 @@ impl Accumulation {
     }
 }
 
-/// Values per chunk of a reduction; fixed, so that the result does not depend on the number of threads.
-const CHUNK: usize = 1 << 15;
-
-/// Σ map(x) over all values in f64: within chunks in parallel, then chunk after chunk.
-fn sum_of(tensor: &Tensor, map: impl Fn(f64) -> f64 + Sync) -> Result<f64> {
-    match tensor.dtype() {
-        DType::F32 => sum_typed::<f32>(tensor, map),
-        DType::F64 => sum_typed::<f64>(tensor, map),
-        other => Err(Error::value("gradient", "f32 or f64", format!("{other:?}"))),
-    }
+/// Σ x² in f64: within chunks in parallel, then chunk after chunk.
+fn sum_of_squares(gradient: &Tensor) -> Result<f64> {
+    with_element!(gradient.dtype(), "gradient", T => with_values(gradient, |values: &[T]| {
+        Ok(values.par_chunks(CHUNK).map(squares_of).collect::<Vec<f64>>().iter().sum())
+    }))
 }
 
-fn sum_typed<T: WithDType>(tensor: &Tensor, map: impl Fn(f64) -> f64 + Sync) -> Result<f64> {
-    let tensor = tensor.contiguous()?;
-    let (storage, layout) = tensor.storage_and_layout();
-    let candle_core::Storage::Cpu(storage) = &*storage else {
-        return Err(Error::value("gradient", "a tensor on the CPU", format!("{:?}", tensor.device())));
-    };
-    let values = &T::cpu_storage_as_slice(storage)?[layout.start_offset()..][..tensor.elem_count()];
-    let partial: Vec<f64> = values.par_chunks(CHUNK).map(|chunk| sum_chunk(chunk, &map)).collect();
-    Ok(partial.iter().sum())
+/// Whether no value is infinite or NaN.
+fn is_finite(gradient: &Tensor) -> Result<bool> {
+    with_element!(gradient.dtype(), "gradient", T => with_values(gradient, |values: &[T]| {
+        Ok(values.par_chunks(CHUNK).all(finite_values))
+    }))
 }
 
-/// Eight running sums side by side, so that the processor's wide registers can be used.
-fn sum_chunk<T: WithDType>(values: &[T], map: impl Fn(f64) -> f64) -> f64 {
-    let (eights, rest) = values.as_chunks::<8>();
-    let mut sums = [0.0; 8];
-    for eight in eights {
-        sums.iter_mut().zip(eight).for_each(|(sum, x)| *sum += map(x.to_f64()));
+multiversion! {
+    /// Eight running sums side by side, so that the processor's wide registers can be used.
+    fn squares_of[T: Element](values: &[T]) -> f64 {
+        let (eights, rest) = values.as_chunks::<8>();
+        let mut sums = [0.0; 8];
+        for eight in eights {
+            for (sum, x) in sums.iter_mut().zip(eight) {
+                *sum += x.to_f64() * x.to_f64();
+            }
+        }
+        sums.iter().sum::<f64>() + rest.iter().map(|x| x.to_f64() * x.to_f64()).sum::<f64>()
     }
-    sums.iter().sum::<f64>() + rest.iter().map(|x| map(x.to_f64())).sum::<f64>()
+
+    /// Without a branch per value: 0·x is 0 for finite x and NaN otherwise, and NaN survives the sum.
+    fn finite_values[T: Element](values: &[T]) -> bool {
+        let (eights, rest) = values.as_chunks::<8>();
+        let mut sums = [T::ZERO; 8];
+        for eight in eights {
+            for (sum, &x) in sums.iter_mut().zip(eight) {
+                *sum += T::ZERO * x;
+            }
+        }
+        sums.iter().chain(rest).all(|x| x.is_finite())
+    }
 }

@@ -16,7 +16,7 @@ pub mod matmul;
 pub mod parallel;
 mod passes;
 pub mod prelu;
-mod rows;
+pub(crate) mod rows;
 pub mod simd;
 
 pub use add::add;

@@ -41,10 +41,14 @@ pub(super) fn moments<T: Element>(x: &[T], channels: usize) -> Moments {
     for sum in &mut mean {
         *sum /= count;
     }
-    // Rounding may take a variance below zero by a hair.
-    let variance = squares.iter().zip(&mean).map(|(square, mean)| (square / count - mean * mean).max(0.0)).collect();
+    let variance = squares.iter().zip(&mean).map(|(square, mean)| not_negative(square / count - mean * mean)).collect();
     mean.iter_mut().zip(first).for_each(|(mean, first)| *mean += first.to_f64());
     Moments { mean, variance }
+}
+
+/// Rounding may take a variance below zero by a hair; NaN stays, unlike with `max`.
+fn not_negative(variance: f64) -> f64 {
+    if variance < 0.0 { 0.0 } else { variance }
 }
 
 /// Σ dy·(x − center) and Σ dy per channel, one after the other.

@@ -55,7 +55,7 @@ pub(super) fn total(chunks: Vec<Vec<f64>>) -> Vec<f64> {
 }
 
 /// Calls `work` with the values of `tensor` in row-major order.
-pub(super) fn with_values<T: Element, R>(tensor: &Tensor, work: impl FnOnce(&[T]) -> Result<R>) -> Result<R> {
+pub(crate) fn with_values<T: Element, R>(tensor: &Tensor, work: impl FnOnce(&[T]) -> Result<R>) -> Result<R> {
     let (storage, layout) = tensor.storage_and_layout();
     match &*storage {
         Storage::Cpu(storage) => work(&values(storage, layout)?),
