@@ -1,1 +1,8 @@
-//! arcface-data
+//! Sources of faces: files → aligned, normalised, shuffled batches.
+//! Knows no device but the CPU, no network and no loss.
+
+pub mod image;
+pub mod source;
+
+pub use image::Image;
+pub use source::Source;
