@@ -9,6 +9,9 @@ use arcface_core::testing::normal;
 use arcface_models::{Architecture, Backbone, BackboneConfig, Mode};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const NETWORKS: [(Architecture, usize); 2] = [(Architecture::FaceNano, 16), (Architecture::MobileFaceNet, 4)];
 
 fn network(architecture: Architecture, batch: usize) -> (Backbone, Tensor) {

@@ -72,7 +72,7 @@ mod tests {
         let values = vec![0.0, 1.0, 2.0, 4.0, 3.0, 3.0, 3.0, 3.0];
         let images = Tensor::from_vec(values, (2, 1, 2, 2), &Device::Cpu).unwrap();
         assert!((scalar(&total_variation(&images).unwrap()) - (1.0 + 4.0 + 4.0 + 9.0) / 2.0).abs() < 1e-12);
-        assert!((scalar(&l2(&images).unwrap()) - (21f64.sqrt() + 6.0) / 2.0).abs() < 1e-6);
+        assert!((scalar(&l2(&images).unwrap()) - f64::midpoint(21f64.sqrt(), 6.0)).abs() < 1e-6);
     }
 
     #[test]
