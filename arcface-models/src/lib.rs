@@ -16,7 +16,6 @@ mod iresnet;
 mod layers;
 mod mobilefacenet;
 mod network;
-mod ops;
 pub mod plan;
 pub mod weights;
 

@@ -1,9 +1,9 @@
 //! Convolution without bias.
 //! Knows no neighbour.
 
-use crate::ops::{ConvConfig, conv2d};
 use arcface_core::Result;
 use arcface_core::candle::Tensor;
+use arcface_core::ops::{ConvConfig, conv2d};
 
 use crate::layers::{Builder, Mode, Weight};
 use crate::plan::ConvSpec;

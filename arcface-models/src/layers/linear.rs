@@ -1,7 +1,7 @@
 //! Flattening and a fully connected layer.
 //! Knows no neighbour.
 
-use crate::ops;
+use arcface_core::ops;
 use arcface_core::Result;
 use arcface_core::candle::Tensor;
 
