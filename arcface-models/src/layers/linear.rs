@@ -1,9 +1,9 @@
 //! Flattening and a fully connected layer.
 //! Knows no neighbour.
 
-use arcface_core::ops;
 use arcface_core::Result;
 use arcface_core::candle::Tensor;
+use arcface_core::ops;
 
 use crate::layers::{Builder, Mode, Weight};
 use crate::plan::LinearSpec;
