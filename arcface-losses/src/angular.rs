@@ -46,6 +46,22 @@ pub fn target(cosine: f64, row: &Row, beyond_pi: BeyondPi, gradient: GradientMod
     }
 }
 
+/// dψ/dm2, for margins whose m2 depends on the embedding.
+pub fn slope_by_m2(cosine: f64, row: &Row, beyond_pi: BeyondPi) -> f64 {
+    let turn = (PI - row.m2) / row.m1;
+    let angle = row.m1 * cosine.acos() + row.m2;
+    match beyond_pi {
+        BeyondPi::Linear if turn < PI && cosine < turn.cos() && is_one(row.m1) => {
+            -(row.m2.sin() + row.m2 * row.m2.cos())
+        }
+        // cosθ* = cos((π − m2)/m1), whose derivative by m2 is sinθ*/m1.
+        BeyondPi::Linear if turn < PI && cosine < turn.cos() => -turn.sin() / row.m1,
+        BeyondPi::Easy if cosine <= 0.0 => 0.0,
+        BeyondPi::Clip if CLIPPED < angle => 0.0,
+        _ => -angle.sin(),
+    }
+}
+
 fn value_and_slope(cosine: f64, row: &Row, beyond_pi: BeyondPi) -> (f64, f64) {
     let turn = (PI - row.m2) / row.m1; // θ*, where the angle reaches π.
     match beyond_pi {

@@ -7,16 +7,27 @@
 // Formulas read as on paper, cosθ_y or Σ_k, and are no code.
 #![allow(clippy::doc_markdown)]
 
+pub mod adaface;
 pub mod angular;
 pub mod arcface;
+pub mod combined;
+pub mod cosface;
+pub mod curricular;
+pub mod elastic;
 mod head;
+pub mod inter;
+pub mod intra;
+pub mod magface;
 pub mod margin;
 pub mod normface;
 mod objective;
 mod options;
 pub mod registry;
 pub mod softmax;
+pub mod sphereface;
+pub mod subcenter_arcface;
 pub mod term;
+pub mod triplet;
 pub mod units;
 mod warmup;
 

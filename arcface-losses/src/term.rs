@@ -1,8 +1,8 @@
 //! Pairwise terms that are added to a loss: functions of unit embeddings, unit class centers and target cosines.
 //! Knows no margin, no scale and no softmax.
 
-use std::cell::OnceCell;
 use std::fmt::Debug;
+use std::sync::LazyLock;
 
 /// A term over a batch on the unit sphere.
 pub trait Term: Debug + Send + Sync {
@@ -29,7 +29,7 @@ pub struct TermBatch<'a> {
 impl TermBatch<'_> {
     /// The unit embeddings (B, D).
     pub fn embeddings(&self) -> &[f64] {
-        self.embeddings.get()
+        &self.embeddings
     }
 
     /// The unit class centers (C, D); with sub-centers the dominant one of each class.
@@ -37,7 +37,7 @@ impl TermBatch<'_> {
     /// Dominant is the sub-center nearest to most of the class's samples in the batch, for a class without any the
     /// one nearest to most of all samples; among equals the lowest.
     pub fn centers(&self) -> &[f64] {
-        self.centers.get()
+        &self.centers
     }
 }
 
@@ -73,17 +73,9 @@ fn add_scaled(sum: &mut Vec<f64>, weight: f64, values: &[f64]) {
 }
 
 /// Values that are made when they are first asked for.
-pub(crate) struct Lazy<'a> {
-    cell: OnceCell<Vec<f64>>,
-    make: Box<dyn Fn() -> Vec<f64> + 'a>,
-}
+pub(crate) type Lazy<'a> = LazyLock<Vec<f64>, Box<dyn FnOnce() -> Vec<f64> + Send + 'a>>;
 
-impl<'a> Lazy<'a> {
-    pub(crate) fn new(make: impl Fn() -> Vec<f64> + 'a) -> Self {
-        Self { cell: OnceCell::new(), make: Box::new(make) }
-    }
-
-    fn get(&self) -> &[f64] {
-        self.cell.get_or_init(&self.make)
-    }
+/// Values that `make` makes when they are first asked for.
+pub(crate) fn lazy<'a>(make: impl FnOnce() -> Vec<f64> + Send + 'a) -> Lazy<'a> {
+    LazyLock::new(Box::new(make))
 }

@@ -7,7 +7,7 @@ use super::dense::{Input, Output};
 use super::terms::{gather, weighted_sum};
 use super::unit::UnitRows;
 use crate::options::WeightedTerm;
-use crate::term::{Lazy, TermBatch};
+use crate::term::{TermBatch, lazy};
 
 /// The weighted sum of all terms and its gradient by the embeddings.
 pub(crate) fn forward<T: Element>(input: &Input<'_, T>, terms: &[WeightedTerm]) -> Output<T> {
@@ -18,8 +18,8 @@ pub(crate) fn forward<T: Element>(input: &Input<'_, T>, terms: &[WeightedTerm]) 
         embedding_size: input.embedding_size,
         num_classes: 0,
         sine_floor: input.sine_floor,
-        embeddings: Lazy::new(|| gather(&x, 0..x.len())),
-        centers: Lazy::new(Vec::new),
+        embeddings: lazy(|| gather(&x, 0..x.len())),
+        centers: lazy(Vec::new),
     };
     let term = weighted_sum(terms, &batch);
     let zeros = vec![T::ZERO; input.embeddings.len()];

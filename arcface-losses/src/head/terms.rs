@@ -8,7 +8,7 @@ use super::rows::RowTarget;
 use super::sub_center::winner;
 use super::unit::UnitRows;
 use crate::options::WeightedTerm;
-use crate::term::{Lazy, TermBatch, TermOutput};
+use crate::term::{TermBatch, TermOutput, lazy};
 
 /// A batch that has met its centers.
 pub(crate) struct Meeting<'a, T> {
@@ -34,8 +34,8 @@ pub(crate) fn evaluate<T: Element>(terms: &[WeightedTerm], meeting: &Meeting<'_,
         embedding_size: meeting.input.embedding_size,
         num_classes: dominant.len(),
         sine_floor: meeting.input.sine_floor,
-        embeddings: Lazy::new(|| gather(meeting.x, 0..meeting.x.len())),
-        centers: Lazy::new(|| gather(meeting.w, dominant.iter().copied())),
+        embeddings: lazy(|| gather(meeting.x, 0..meeting.x.len())),
+        centers: lazy(|| gather(meeting.w, dominant.iter().copied())),
     };
     let mut output = weighted_sum(terms, &batch);
     output.d_centers = scatter(&output.d_centers, &dominant, meeting);
