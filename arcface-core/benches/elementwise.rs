@@ -5,7 +5,9 @@
 use std::hint::black_box;
 
 use arcface_core::candle::{DType, Device, Tensor, Var};
-use arcface_core::ops::{DropKey, add, batch_norm_eval, batch_norm_train, channel_statistics, dropout, prelu};
+use arcface_core::ops::{
+    DropKey, add, batch_norm_eval, batch_norm_prelu_train, batch_norm_train, channel_statistics, dropout, prelu,
+};
 use arcface_core::optim::{AdamW, AdamWConfig, Optimizer, Sgd, SgdConfig};
 use arcface_core::testing::normal;
 use arcface_core::{Gradients, Parameters, Role};
@@ -51,6 +53,9 @@ fn forward(group: &mut BenchmarkGroup<'_, WallTime>, shape: &[usize]) {
     let statistics = channel_statistics(&x).unwrap();
     let key = DropKey { seed: 0, step: 0, layer: 0 };
     measure(group, "batch_norm_train", shape, 3, || drop(black_box(batch_norm_train(&x, &affine, 1e-5).unwrap())));
+    measure(group, "batch_norm_prelu_train", shape, 3, || {
+        drop(black_box(batch_norm_prelu_train(&x, &affine, &slope, 1e-5).unwrap()));
+    });
     measure(group, "batch_norm_eval", shape, 2, || {
         drop(black_box(batch_norm_eval(&x, &affine, &statistics, 1e-5).unwrap()));
     });
@@ -69,6 +74,8 @@ fn backward(group: &mut BenchmarkGroup<'_, WallTime>, shape: &[usize]) {
     let slope = Var::from_tensor(&normal(&[channels], DType::F32, 2).unwrap()).unwrap();
     let (y, _) = batch_norm_train(&x, &affine, 1e-5).unwrap();
     measure(group, "batch_norm_train_backward", shape, 5, || drop(black_box(y.backward().unwrap())));
+    let (y, _) = batch_norm_prelu_train(&x, &affine, &slope, 1e-5).unwrap();
+    measure(group, "batch_norm_prelu_train_backward", shape, 5, || drop(black_box(y.backward().unwrap())));
     let y: Tensor = prelu(&x, &slope).unwrap();
     measure(group, "prelu_backward", shape, 3, || drop(black_box(y.backward().unwrap())));
 }

@@ -3,6 +3,7 @@
 
 pub mod add;
 pub mod batch_norm;
+pub mod batch_norm_prelu;
 mod columns;
 pub mod conv;
 mod dense;
@@ -13,6 +14,7 @@ mod geometry;
 pub mod layout;
 pub mod linear;
 pub mod matmul;
+mod normaliser;
 pub mod parallel;
 mod passes;
 pub mod prelu;
@@ -21,6 +23,7 @@ pub mod simd;
 
 pub use add::add;
 pub use batch_norm::{BatchStatistics, batch_norm_eval, batch_norm_train, channel_statistics};
+pub use batch_norm_prelu::{batch_norm_prelu_eval, batch_norm_prelu_train};
 pub use conv::{ConvConfig, conv2d};
 pub use dropout::{DropKey, dropout};
 pub use layout::{channels_first, channels_last};

@@ -63,6 +63,16 @@ pub(crate) fn with_values<T: Element, R>(tensor: &Tensor, work: impl FnOnce(&[T]
     }
 }
 
+/// [`with_values`] of three tensors of one type.
+pub(super) fn with_three<T: Element, R>(
+    a: &Tensor,
+    b: &Tensor,
+    c: &Tensor,
+    work: impl FnOnce(&[T], &[T], &[T]) -> Result<R>,
+) -> Result<R> {
+    with_values(a, |a| with_values(b, |b| with_values(c, |c| work(a, b, c))))
+}
+
 /// All values in f64, for the few numbers per channel.
 pub(super) fn to_f64(tensor: &Tensor) -> Result<Vec<f64>> {
     Ok(tensor.detach().to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)

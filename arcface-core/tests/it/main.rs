@@ -4,6 +4,7 @@
 
 mod add;
 mod batch_norm;
+mod batch_norm_prelu;
 mod checkpoint;
 mod conv;
 mod dropout;
