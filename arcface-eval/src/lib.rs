@@ -13,6 +13,7 @@
 //! # Ok::<(), arcface_core::Error>(())
 //! ```
 
+pub mod baseline;
 pub mod report;
 pub mod roc;
 pub mod similarity;

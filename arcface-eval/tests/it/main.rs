@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod baseline;
 mod golden;
 mod messages;
 mod oracle;
