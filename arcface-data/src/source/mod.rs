@@ -1,6 +1,8 @@
 //! What a set of labelled faces is: images by index, each with the label of its identity.
 //! Knows no order of training, no batches and no pairs.
 
+pub mod procedural;
+
 use std::sync::Arc;
 
 use arcface_core::Result;
