@@ -167,6 +167,8 @@ pub fn write_jpeg(path: &Path, image: &Image, quality: u8) -> Result<()> {
 /// What is wrong with a file, to be put behind its name.
 type Said<T> = std::result::Result<T, String>;
 
+type JpegReader<'a> = JpegDecoder<ZCursor<&'a [u8]>>;
+
 const JPEG_START: [u8; 3] = [0xff, 0xd8, 0xff];
 const JPEG_END: [u8; 2] = [0xff, 0xd9];
 const JPEG_SCAN: u8 = 0xda;
@@ -214,7 +216,7 @@ fn decode_jpeg(bytes: &[u8]) -> Said<Image> {
     Image::new(width, height, rgb).map_err(|error| corrupt("JPEG", error))
 }
 
-fn open_jpeg(bytes: &[u8]) -> Said<(JpegDecoder<ZCursor<&[u8]>>, (usize, usize))> {
+fn open_jpeg(bytes: &[u8]) -> Said<(JpegReader<'_>, (usize, usize))> {
     // Strict: a decoder that forgives would fill what a truncated file lacks with grey.
     let options = DecoderOptions::default().jpeg_set_out_colorspace(ColorSpace::RGB).set_strict_mode(true);
     let options = options.set_max_width(usize::from(u16::MAX)).set_max_height(usize::from(u16::MAX));
@@ -309,7 +311,7 @@ mod tests {
         Image::new(width, height, rgb.collect()).unwrap()
     }
 
-    fn encode(image: DynamicImage, format: ImageFormat) -> Vec<u8> {
+    fn encode(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
         let mut bytes = Cursor::new(Vec::new());
         image.write_to(&mut bytes, format).unwrap();
         bytes.into_inner()
@@ -336,13 +338,13 @@ mod tests {
     fn grey_sixteen_bit_and_transparent_images_become_rgb() {
         let grey = ::image::GrayImage::from_pixel(9, 8, ::image::Luma([77]));
         for format in [ImageFormat::Png, ImageFormat::Jpeg] {
-            let decoded = decode(&encode(DynamicImage::ImageLuma8(grey.clone()), format)).unwrap();
+            let decoded = decode(&encode(&DynamicImage::ImageLuma8(grey.clone()), format)).unwrap();
             assert!(decoded.rgb.iter().all(|value| value.abs_diff(77) <= 2), "{format:?}");
         }
         let deep = ::image::ImageBuffer::from_pixel(3, 2, ::image::Luma([0x4d4d_u16]));
-        assert_eq!(decode(&encode(DynamicImage::ImageLuma16(deep), ImageFormat::Png)).unwrap().pixel(2, 1), [77; 3]);
+        assert_eq!(decode(&encode(&DynamicImage::ImageLuma16(deep), ImageFormat::Png)).unwrap().pixel(2, 1), [77; 3]);
         let clear = ::image::RgbaImage::from_pixel(3, 2, ::image::Rgba([1, 2, 3, 0]));
-        assert_eq!(decode(&encode(DynamicImage::ImageRgba8(clear), ImageFormat::Png)).unwrap().pixel(0, 0), [1, 2, 3]);
+        assert_eq!(decode(&encode(&DynamicImage::ImageRgba8(clear), ImageFormat::Png)).unwrap().pixel(0, 0), [1, 2, 3]);
     }
 
     #[test]

@@ -1,13 +1,22 @@
 //! What a set of labelled faces is: images by index, each with the label of its identity.
 //! Knows no order of training, no batches and no pairs.
 
+mod files;
+mod folder;
+mod joined;
 pub mod procedural;
+mod subset;
 
 use std::sync::Arc;
 
 use arcface_core::Result;
 
 use crate::image::Image;
+
+pub use files::FileSource;
+pub use folder::{FolderOptions, FolderSource, read_identities};
+pub use joined::{JoinedSource, SameName};
+pub use subset::{Holdout, Subset, hold_out};
 
 /// A set of labelled faces, readable from any number of threads at once.
 ///
@@ -40,6 +49,11 @@ pub trait Source: Send + Sync {
     /// The path or record of image `index`, for messages.
     fn describe(&self, index: usize) -> String;
 
+    /// The name of the file of image `index` within the folder of its identity, where there is one.
+    fn file_name(&self, _index: usize) -> Option<String> {
+        None
+    }
+
     /// Width and height of image `index`, without decoding it where the source can.
     ///
     /// # Errors
@@ -68,7 +82,39 @@ impl<S: Source + ?Sized> Source for Arc<S> {
     fn describe(&self, index: usize) -> String {
         (**self).describe(index)
     }
+    fn file_name(&self, index: usize) -> Option<String> {
+        (**self).file_name(index)
+    }
     fn dimensions(&self, index: usize) -> Result<(usize, usize)> {
         (**self).dimensions(index)
     }
+}
+
+/// The images of each identity: element `label` lists them in ascending order.
+pub fn images_by_identity(source: &dyn Source) -> Vec<Vec<usize>> {
+    let mut images = vec![Vec::new(); source.num_identities()];
+    for index in 0..source.len() {
+        images[source.label(index) as usize].push(index);
+    }
+    images
+}
+
+/// A name for every image: `identity/file name`, or `identity/identity_%04d` counted from 1 where there are no files.
+///
+/// Pairs lists call images by these keys, and [`generate`](crate::generate()) writes its files under them.
+pub fn keys(source: &dyn Source) -> Vec<String> {
+    let mut counts = vec![0; source.num_identities()];
+    let key = |index| {
+        let label = source.label(index);
+        let identity = source.identity(label);
+        let count: &mut usize = &mut counts[label as usize];
+        *count += 1;
+        source.file_name(index).map_or_else(|| numbered(&identity, *count), |name| format!("{identity}/{name}"))
+    };
+    (0..source.len()).map(key).collect()
+}
+
+/// The key of image `number` of an identity as LFW writes it: `name/name_0007`.
+pub(crate) fn numbered(identity: &str, number: usize) -> String {
+    format!("{identity}/{identity}_{number:04}")
 }
