@@ -1,2 +1,4 @@
-//! The command line.
-fn main() {}
+//! The binary of the command line.
+fn main() -> std::process::ExitCode {
+    xtask::run()
+}

@@ -16,13 +16,13 @@
 //! # rounded to two digits after the point: many ties, many distances that lie on the grid
 //! distances = np.round(np.where(same, 2.4 * u * w + 0.3, 4.0 - 2.7 * u * (1 - w)) * 100) / 100
 //! grid = np.arange(0, 4, 0.01)
-//! acc, thr = [], []
+//! accuracies, thresholds = [], []
 //! for train, test in KFold(n_splits=10, shuffle=False).split(i):
 //!     right = [(np.less(distances[train], t) == same[train]).mean() for t in grid]
-//!     thr.append(grid[np.argmax(right)])
-//!     acc.append((np.less(distances[test], thr[-1]) == same[test]).mean())
-//! print(repr(np.mean(acc)), repr(np.std(acc)), thr)
-//! print(acc)
+//!     thresholds.append(grid[np.argmax(right)])
+//!     accuracies.append((np.less(distances[test], thresholds[-1]) == same[test]).mean())
+//! print(repr(np.mean(accuracies)), repr(np.std(accuracies)), thresholds)
+//! print(accuracies)
 //! print(repr(roc_auc_score(same, -distances)))
 //! fpr, tpr, _ = roc_curve(same, -distances, drop_intermediate=False)
 //! print(repr(brentq(lambda x: 1 - x - interp1d(fpr, tpr)(x), 0, 1, xtol=1e-14)))

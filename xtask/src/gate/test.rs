@@ -1,0 +1,140 @@
+//! `cargo xtask test`: every test and doctest of the workspace and of the worked examples.
+//! Knows no test in particular; a test that lacks its data prints a line that begins with `skipped`.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail};
+
+use super::metadata::Workspace;
+use super::process;
+
+/// Runs the tests, then says which were skipped for want of data.
+///
+/// # Errors
+/// If a test fails or cannot be built.
+pub(super) fn run(workspace: &Workspace) -> anyhow::Result<()> {
+    let mut skipped = Vec::new();
+    let mut failed = Vec::new();
+    for mut command in commands(workspace) {
+        eprintln!("── {}{}", process::show(&command), place(&command));
+        if let Err(error) = watch(&mut command, &mut skipped) {
+            failed.push(format!("{error:#}"));
+        }
+    }
+    report_skipped(skipped);
+    if !failed.is_empty() {
+        bail!("tests failed: {}", failed.join("; "));
+    }
+    println!("all tests passed");
+    Ok(())
+}
+
+/// The worked examples first, so that the closing lines are those of the workspace.
+fn commands(workspace: &Workspace) -> Vec<Command> {
+    let examples = example_workspaces(workspace).into_iter().map(|folder| {
+        let mut command = process::cargo(&folder);
+        // One target folder: the third-party crates are then built once.
+        command.env("CARGO_TARGET_DIR", &workspace.target);
+        command
+    });
+    let mut commands: Vec<Command> = examples.chain([process::cargo(&workspace.root)]).collect();
+    for command in &mut commands {
+        command.args(["test", "--workspace", "--no-fail-fast", "--", "--show-output"]);
+    }
+    commands
+}
+
+/// Folders of `xtask/examples` that are workspaces of their own.
+fn example_workspaces(workspace: &Workspace) -> Vec<PathBuf> {
+    let examples = workspace.root.join("xtask").join("examples");
+    let entries = std::fs::read_dir(examples).into_iter().flatten().filter_map(Result::ok);
+    let mut folders: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    folders.retain(|folder| folder.join("Cargo.toml").is_file());
+    folders.sort();
+    folders
+}
+
+fn place(command: &Command) -> String {
+    let folder = command.get_current_dir().and_then(|folder| folder.file_name());
+    folder.map(|name| format!(" ({})", name.to_string_lossy())).unwrap_or_default()
+}
+
+/// Runs `command` and passes on what it prints, except for the output of passing tests, of which it keeps what was skipped.
+fn watch(command: &mut Command, skipped: &mut Vec<String>) -> anyhow::Result<()> {
+    let mut child = command.stdout(Stdio::piped()).spawn().context("cargo test could not be started")?;
+    let output = child.stdout.take().context("cargo test has no output")?;
+    let mut filter = Filter::default();
+    for line in BufReader::new(output).lines() {
+        let line = line.context("output of cargo test")?;
+        if let Some(line) = filter.pass(line) {
+            println!("{line}");
+        }
+    }
+    skipped.append(&mut filter.skipped);
+    let status = child.wait().context("cargo test")?;
+    if !status.success() {
+        bail!("{}{} ({status})", process::show(command), place(command));
+    }
+    Ok(())
+}
+
+/// Tells libtest's own lines from what passing tests printed.
+#[derive(Debug, Default)]
+struct Filter {
+    within_successes: bool,
+    skipped: Vec<String>,
+}
+
+impl Filter {
+    /// The line if it is to be shown.
+    fn pass(&mut self, line: String) -> Option<String> {
+        if line == "successes:" {
+            self.within_successes = true;
+        } else if line == "failures:" || line.starts_with("test result:") {
+            self.within_successes = false;
+        }
+        if !self.within_successes {
+            return Some(line);
+        }
+        if line.starts_with("skipped") {
+            self.skipped.push(line);
+        }
+        None
+    }
+}
+
+fn report_skipped(mut skipped: Vec<String>) {
+    skipped.sort();
+    skipped.dedup();
+    for line in &skipped {
+        println!("{line}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_of_passing_tests_is_left_out_except_for_what_was_skipped() {
+        let printed = "running 2 tests\ntest a ... ok\n\nsuccesses:\n\n---- a stdout ----\nnoise\nskipped: no faces\n\n\
+                       successes:\n    a\n\nfailures:\n\n---- b stdout ----\nwhy\n\ntest result: FAILED. 1 passed";
+        let mut filter = Filter::default();
+        let shown: Vec<String> = printed.lines().filter_map(|line| filter.pass(line.to_owned())).collect();
+        assert_eq!(filter.skipped, ["skipped: no faces"]);
+        let expected = [
+            "running 2 tests",
+            "test a ... ok",
+            "",
+            "failures:",
+            "",
+            "---- b stdout ----",
+            "why",
+            "",
+            "test result: FAILED. 1 passed",
+        ];
+        assert_eq!(shown, expected);
+    }
+}
