@@ -10,6 +10,7 @@ use super::element::{Element, check_operand, storage, values};
 use super::normaliser::{Map, Normaliser, batch_moments};
 use super::passes::{Center, Moments, combined, gradient_sums, stretched};
 use super::rows::{from_f64, narrowed, to_f64, with_three, with_values};
+use super::tape;
 use crate::{Error, Result, shape, with_element};
 
 /// Mean and variance of each channel of one batch, outside of any graph.
@@ -44,7 +45,7 @@ pub struct BatchStatistics {
 /// ```
 pub fn batch_norm_train(x: &Tensor, affine: &Tensor, eps: f64) -> Result<(Tensor, BatchStatistics)> {
     let (normaliser, statistics) = Normaliser::of_batch(x, affine, eps)?;
-    Ok((x.apply_op2(affine, BatchNorm(normaliser))?, statistics))
+    Ok((tape::apply2(x, affine, BatchNorm(normaliser))?, statistics))
 }
 
 /// Batch normalisation with given statistics: y = γ·(x − μ)/√(σ² + ε) + β.
@@ -57,7 +58,7 @@ pub fn batch_norm_train(x: &Tensor, affine: &Tensor, eps: f64) -> Result<(Tensor
 /// # Errors
 /// If a shape or type does not fit.
 pub fn batch_norm_eval(x: &Tensor, affine: &Tensor, statistics: &Tensor, eps: f64) -> Result<Tensor> {
-    Ok(x.apply_op2(affine, BatchNorm(Normaliser::given(x, affine, statistics, eps)?))?)
+    tape::apply2(x, affine, BatchNorm(Normaliser::given(x, affine, statistics, eps)?))
 }
 
 /// Mean and biased variance of each channel, differentiable.
@@ -71,7 +72,7 @@ pub fn channel_statistics(x: &Tensor) -> Result<Tensor> {
     let (_, channels) = shape::rows_and_channels(x, "x")?;
     check_operand("x", x)?;
     let moments = batch_moments(x, channels)?;
-    Ok(x.apply_op1(ChannelStatistics(moments))?)
+    tape::apply1(x, ChannelStatistics(moments))
 }
 
 /// One call of batch norm with what its backward pass needs.

@@ -12,6 +12,7 @@ use super::element::{Element, check_operands, storage, values};
 use super::normaliser::{Map, Mix, Normaliser};
 use super::parallel::build;
 use super::rows::{from_f64, row_chunk, sum_chunks, with_three, with_values};
+use super::tape;
 use crate::{Result, multiversion, shape, with_element};
 
 /// `PReLU` of batch norm in training.
@@ -41,7 +42,7 @@ pub fn batch_norm_prelu_train(
 ) -> Result<(Tensor, BatchStatistics)> {
     check_slope(x, slope)?;
     let (normaliser, statistics) = Normaliser::of_batch(x, affine, eps)?;
-    Ok((x.apply_op3(affine, slope, Fused(normaliser))?, statistics))
+    Ok((tape::apply3(x, affine, slope, Fused(normaliser))?, statistics))
 }
 
 /// `PReLU` of batch norm with given statistics; differentiable by `x`, `affine` and `slope`.
@@ -60,7 +61,7 @@ pub fn batch_norm_prelu_eval(
 ) -> Result<Tensor> {
     check_slope(x, slope)?;
     let normaliser = Normaliser::given(x, affine, statistics, eps)?;
-    Ok(x.apply_op3(affine, slope, Fused(normaliser))?)
+    tape::apply3(x, affine, slope, Fused(normaliser))
 }
 
 fn check_slope(x: &Tensor, slope: &Tensor) -> Result<()> {

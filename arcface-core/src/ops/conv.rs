@@ -7,6 +7,7 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor};
 use super::element::{check_operands, storage, values};
 pub use super::geometry::ConvConfig;
 use super::geometry::Geometry;
+use super::tape;
 use super::{dense, depthwise};
 use crate::{Result, with_element};
 
@@ -36,7 +37,7 @@ use crate::{Result, with_element};
 pub fn conv2d(x: &Tensor, weight: &Tensor, config: ConvConfig) -> Result<Tensor> {
     check_operands(&[("conv2d input", x), ("conv2d weight", weight)])?;
     let geometry = Geometry::new(x.dims(), weight.dims(), config)?;
-    Ok(x.apply_op2(weight, Forward(geometry))?)
+    tape::apply2(x, weight, Forward(geometry))
 }
 
 /// (x, weight) → y

@@ -7,6 +7,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
 use super::element::{Element, check_operand, storage, values};
 use super::parallel::{CHUNK, build};
 use super::rows::with_values;
+use super::tape;
 use crate::seed::Purpose;
 use crate::{Error, Result, multiversion, with_element};
 
@@ -40,7 +41,7 @@ pub fn dropout(x: &Tensor, rate: f64, key: DropKey) -> Result<Tensor> {
     if rate <= 0.0 {
         return Ok(x.clone());
     }
-    Ok(x.apply_op1(Dropout::new(rate, key))?)
+    tape::apply1(x, Dropout::new(rate, key))
 }
 
 struct Dropout {

@@ -7,6 +7,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
 use super::element::{Element, check_operand, storage, values};
 use super::parallel::build;
 use super::rows::with_values;
+use super::tape;
 use crate::{Error, Result, shape, with_element};
 
 /// (B, C, H, W) → (B, H, W, C), differentiable.
@@ -22,7 +23,7 @@ pub fn channels_last(images: &Tensor) -> Result<Tensor> {
     };
     check_operand("images", images)?;
     let op = Transpose { rows: c, columns: h * w, to: [b, h, w, c] };
-    Ok(images.apply_op1(op)?)
+    tape::apply1(images, op)
 }
 
 /// (B, H, W, C) → (B, C, H, W), differentiable.
@@ -36,7 +37,7 @@ pub fn channels_first(x: &Tensor) -> Result<Tensor> {
     let (b, h, w, c) = shape::dims4(x, "x")?;
     check_operand("x", x)?;
     let op = Transpose { rows: h * w, columns: c, to: [b, c, h, w] };
-    Ok(x.apply_op1(op)?)
+    tape::apply1(x, op)
 }
 
 /// Each image's matrix (`rows`, `columns`) transposed; the result is seen as `to`.

@@ -7,6 +7,7 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Shape, Te
 use super::element::{Element, check_operands, storage, values};
 use super::matmul::{Accumulate, MatRef, matmul, multiply};
 use super::parallel::{CHUNK, piece, sum_parts};
+use super::tape;
 use crate::{Error, Result, with_element};
 
 /// y = x·Wᵀ + b.
@@ -32,10 +33,10 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
     operands.extend(bias.map(|bias| ("linear bias", bias)));
     check_operands(&operands)?;
     let sizes = Sizes::new(x.dims(), weight.dims(), bias.map(Tensor::dims))?;
-    Ok(match bias {
-        None => x.apply_op2(weight, Forward(sizes))?,
-        Some(bias) => x.apply_op3(weight, bias, Forward(sizes))?,
-    })
+    match bias {
+        None => tape::apply2(x, weight, Forward(sizes)),
+        Some(bias) => tape::apply3(x, weight, bias, Forward(sizes)),
+    }
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -20,6 +20,7 @@ mod passes;
 pub mod prelu;
 pub(crate) mod rows;
 pub mod simd;
+pub mod tape;
 
 pub use add::add;
 pub use batch_norm::{BatchStatistics, batch_norm_eval, batch_norm_train, channel_statistics};

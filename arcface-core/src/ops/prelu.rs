@@ -7,6 +7,7 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor};
 use super::element::{Element, check_operands, storage, values};
 use super::parallel::build;
 use super::rows::{build_and_collect, from_f64, row_chunk, total, with_values};
+use super::tape;
 use crate::{Result, multiversion, shape, with_element};
 
 /// y = max(x, 0) + slope·min(x, 0), one slope per channel; at 0 the gradient is the slope, as in torch.
@@ -30,7 +31,7 @@ pub fn prelu(x: &Tensor, slope: &Tensor) -> Result<Tensor> {
     let (_, channels) = shape::rows_and_channels(x, "x")?;
     shape::exactly(slope, "slope", "(C)", &[channels])?;
     check_operands(&[("x", x), ("slope", slope)])?;
-    Ok(x.apply_op2(slope, PRelu)?)
+    tape::apply2(x, slope, PRelu)
 }
 
 struct PRelu;
