@@ -20,10 +20,10 @@ fn network(architecture: Architecture, batch: usize) -> (Backbone, Tensor) {
 }
 
 fn training_step(backbone: &Backbone, images: &Tensor) -> Gradients {
-    let embeddings = backbone.forward(images, Mode::Train { seed: 0, step: 0 }).unwrap();
-    let mut store = embeddings.sqr().unwrap().mean_all().unwrap().backward().unwrap();
+    let pass = backbone.training_pass(images, 0, 0).unwrap();
+    let loss = pass.embeddings().sqr().unwrap().mean_all().unwrap();
     backbone.commit_statistics().unwrap();
-    Gradients::from_store(backbone.parameters(), &mut store)
+    pass.backward(&loss).unwrap()
 }
 
 fn networks(criterion: &mut Criterion) {

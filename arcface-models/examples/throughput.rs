@@ -27,11 +27,21 @@ fn report(architecture: Architecture, batch: usize, input_size: usize) -> Result
     let embed = || backbone.forward(&images, Mode::Eval).map(drop);
     println!("{architecture}, batch {batch}: embeds {:.1} img/s", rate(batch, embed)?);
     println!("{architecture}, batch {batch}: trains {:.1} img/s", rate(batch, || train(&backbone, &images))?);
+    let by_candle = rate(batch, || train_by_candle(&backbone, &images))?;
+    println!("{architecture}, batch {batch}: trains {by_candle:.1} img/s through candle's gradient store");
     Ok(())
 }
 
 /// Forward, backward and running statistics, with the mean square of the embeddings as loss.
 fn train(backbone: &Backbone, images: &Tensor) -> Result<()> {
+    let pass = backbone.training_pass(images, 0, 0)?;
+    let loss = pass.embeddings().sqr()?.mean_all()?;
+    drop(pass.backward(&loss)?);
+    backbone.commit_statistics()
+}
+
+/// The same through candle's gradient store.
+fn train_by_candle(backbone: &Backbone, images: &Tensor) -> Result<()> {
     let embeddings = backbone.forward(images, Mode::Train { seed: 0, step: 0 })?;
     let mut store = embeddings.sqr()?.mean_all()?.backward()?;
     drop(Gradients::from_store(backbone.parameters(), &mut store));

@@ -6,7 +6,7 @@ use arcface_core::{Parameters, Result};
 
 use crate::BackboneConfig;
 use crate::layers::Mode;
-use crate::network::Network;
+use crate::network::{Network, TrainingPass};
 use crate::plan::{Cost, Plan};
 use crate::weights::{StateDict, misfit};
 
@@ -60,6 +60,29 @@ impl Backbone {
     /// If the images have another shape or type, or a training batch is too small for batch norm.
     pub fn forward(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
         self.network.forward(images, mode)
+    }
+
+    /// A training pass that keeps its own tape: the same numbers as [`Backbone::forward`] and candle's backward pass,
+    /// without the passes over memory in which candle's gradient store begins and adds up every gradient.
+    ///
+    /// # Errors
+    /// As [`Backbone::forward`].
+    ///
+    /// # Example
+    /// ```
+    /// use arcface_core::candle::{DType, Device, Tensor};
+    /// use arcface_models::{Architecture, Backbone, BackboneConfig};
+    /// let config = BackboneConfig { input_size: 32, ..BackboneConfig::new(Architecture::FaceNano) };
+    /// let backbone = Backbone::new(&config, 0, DType::F32, &Device::Cpu)?;
+    /// let images = Tensor::ones((2, 3, 32, 32), DType::F32, &Device::Cpu)?;
+    /// let pass = backbone.training_pass(&images, 0, 0)?;
+    /// let loss = pass.embeddings().sqr()?.mean_all()?;
+    /// let gradients = pass.backward(&loss)?;
+    /// assert!(gradients.get("stem.conv.weight").is_some());
+    /// # Ok::<(), arcface_core::Error>(())
+    /// ```
+    pub fn training_pass(&self, images: &Tensor, seed: u64, step: u64) -> Result<TrainingPass<'_>> {
+        self.network.training_pass(images, seed, step)
     }
 
     /// What was chosen about the network.

@@ -26,5 +26,5 @@ pub use init::Init;
 pub use iresnet::{IResNetShape, iresnet};
 pub use layers::Mode;
 pub use mobilefacenet::mobilefacenet;
-pub use network::Network;
+pub use network::{Network, TrainingPass};
 pub use plan::Cost;

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use arcface_core::candle::{DType, Device, Tensor};
+use arcface_core::candle::{DType, Device, Tensor, Var};
 use arcface_core::ops::channels_last;
-use arcface_core::{Error, Parameters, Result};
+use arcface_core::ops::tape::{Tape, record};
+use arcface_core::{Error, Gradients, Parameters, Result};
 
 use crate::layers::{self, Begin, Builder, Layer, Mode};
 use crate::plan::{Entry, Kind, Plan};
@@ -70,6 +71,15 @@ impl Network {
     pub fn forward(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
         self.check_images(images)?;
         layers::forward(&self.layers, &channels_last(images)?, mode)
+    }
+
+    /// [`Network::forward`] in training, on a tape of its own.
+    ///
+    /// # Errors
+    /// As [`Network::forward`].
+    pub fn training_pass(&self, images: &Tensor, seed: u64, step: u64) -> Result<TrainingPass<'_>> {
+        let (embeddings, tape) = record(|| self.forward(images, Mode::Train { seed, step }))?;
+        Ok(TrainingPass { parameters: &self.parameters, embeddings: Var::from_tensor(&embeddings)?, tape })
     }
 
     /// Parameters and running statistics by torch's names, in operator layout.
@@ -145,6 +155,35 @@ impl Network {
             return Err(Error::value("images", expected, format!("{:?}", images.dtype())));
         }
         Ok(())
+    }
+}
+
+/// Embeddings of a training batch, and the way back from them to the parameters.
+pub struct TrainingPass<'a> {
+    parameters: &'a Parameters,
+    embeddings: Var,
+    tape: Tape,
+}
+
+impl TrainingPass<'_> {
+    /// The embeddings (B, D), where the graph of a loss begins.
+    pub fn embeddings(&self) -> &Tensor {
+        &self.embeddings
+    }
+
+    /// Gradients of every trained parameter for a scalar `loss` of the embeddings.
+    ///
+    /// # Errors
+    /// If `loss` does not depend on the embeddings, or an operator fails.
+    pub fn backward(self, loss: &Tensor) -> Result<Gradients> {
+        let unreached = || Error::Invalid("loss: expected a function of this pass's embeddings".to_owned());
+        let gradient = loss.backward()?.remove(&self.embeddings).ok_or_else(unreached)?;
+        let mut store = self.tape.backward(&gradient)?;
+        let gradients = Gradients::from_store(self.parameters, &mut store);
+        match self.parameters.trained().find(|(name, _)| gradients.get(name).is_none()) {
+            Some((name, _)) => Err(Error::Invalid(format!("parameter `{name}` got no gradient from the tape"))),
+            None => Ok(gradients),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arcface_core::candle::Tensor;
+use arcface_core::ops::tape::rows;
 use arcface_core::ops::{self, BatchStatistics};
 use arcface_core::{Error, Result};
 
@@ -58,9 +59,9 @@ impl BatchNorm {
     /// (B, H, W, C) or (B, C) → the same.
     pub(crate) fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         // γ and β are parameters of their own, as in torch; the operator takes both as rows of one tensor.
-        let affine = Tensor::stack(&[self.gamma.tensor(mode), self.beta.tensor(mode)], 0)?;
+        let affine = rows(&self.gamma.tensor(mode), &self.beta.tensor(mode))?;
         if mode == Mode::Eval || self.training == Training::ByRunning {
-            let statistics = Tensor::stack(&[self.mean.tensor(mode), self.variance.tensor(mode)], 0)?;
+            let statistics = rows(&self.mean.tensor(mode), &self.variance.tensor(mode))?;
             return ops::batch_norm_eval(x, &affine, &statistics, EPS);
         }
         self.check_batch(x)?;

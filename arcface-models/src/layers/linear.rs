@@ -4,6 +4,7 @@
 use arcface_core::Result;
 use arcface_core::candle::Tensor;
 use arcface_core::ops;
+use arcface_core::ops::tape::reshape;
 
 use crate::layers::{Builder, Mode, Weight};
 use crate::plan::LinearSpec;
@@ -27,6 +28,8 @@ impl Linear {
     /// (B, H, W, C) → (B, O).
     pub(crate) fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         let bias = self.bias.as_ref().map(|bias| bias.tensor(mode));
-        ops::linear(&x.flatten_from(1)?, &self.weight.tensor(mode), bias.as_ref())
+        let (batch, count) = (x.dim(0)?, x.elem_count());
+        let flat = reshape(x, (batch, count / batch.max(1)))?;
+        ops::linear(&flat, &self.weight.tensor(mode), bias.as_ref())
     }
 }

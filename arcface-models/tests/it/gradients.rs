@@ -1,8 +1,8 @@
 //! Gradients: by finite differences on single blocks, and that every trained parameter of every network has one.
 //! Knows no formula.
 
+use arcface_core::Role;
 use arcface_core::candle::{DType, Device, Tensor};
-use arcface_core::{Gradients, Role};
 use arcface_models::plan::{BatchNormSpec, ConvSpec, Gamma, Plan, Spec};
 use arcface_models::{Mode, Network, mobilefacenet};
 
@@ -63,11 +63,43 @@ fn a_grouped_bottleneck_by_finite_differences() {
     check_finite_differences(&Plan { layers, input_size: 6 });
 }
 
+/// The tape's gradients are candle's, but for rounding where two meet.
+fn check_tape(plan: &Plan) {
+    let network = network(plan, DType::F64);
+    stir(&network);
+    let images = images(4, plan.input_size, DType::F64);
+    let expected = loss(&network, &images).backward().unwrap();
+    let pass = network.training_pass(&images, 0, 0).unwrap();
+    let embeddings = pass.embeddings();
+    let loss = (embeddings * noise(embeddings.dims(), 9)).unwrap().sum_all().unwrap();
+    let got = pass.backward(&loss).unwrap();
+    for (name, parameter) in network.parameters().trained() {
+        let distance = distance(got.get(name).unwrap(), expected.get(&parameter.var).unwrap());
+        assert!(distance < 1e-9, "{name}: {distance}");
+    }
+}
+
+#[test]
+fn the_tape_gives_the_gradients_of_candle() {
+    check_tape(&narrow_iresnet([2, 1, 1, 1], 32));
+    check_tape(&small_facenano(32));
+}
+
+#[test]
+fn a_loss_of_something_else_is_refused() {
+    let network = network(&small_facenano(16), DType::F64);
+    let pass = network.training_pass(&images(2, 16, DType::F64), 0, 0).unwrap();
+    let error = pass.backward(&noise(&[], 0)).unwrap_err().to_string();
+    assert_eq!(error, "loss: expected a function of this pass's embeddings");
+}
+
 /// Every trained parameter has a finite gradient, which is not zero but for a bias that a batch norm takes away.
 fn check_all_reached(plan: &Plan) {
     let network = network(plan, DType::F32);
-    let mut store = loss(&network, &images(4, plan.input_size, DType::F32)).backward().unwrap();
-    let gradients = Gradients::from_store(network.parameters(), &mut store);
+    let pass = network.training_pass(&images(4, plan.input_size, DType::F32), 0, 0).unwrap();
+    let weights = noise(pass.embeddings().dims(), 9).to_dtype(DType::F32).unwrap();
+    let loss = (pass.embeddings() * weights).unwrap().sum_all().unwrap();
+    let gradients = pass.backward(&loss).unwrap();
     for (name, parameter) in network.parameters().trained() {
         let gradient = gradients.get(name).unwrap_or_else(|| panic!("{name} has no gradient"));
         assert_eq!(gradient.dims(), parameter.var.dims(), "{name}");

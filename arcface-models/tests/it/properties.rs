@@ -14,10 +14,11 @@ fn bits(tensor: &Tensor) -> Vec<u64> {
 
 /// Embeddings and all gradients of one training pass.
 fn training_pass(network: &Network, images: &Tensor) -> Vec<Vec<u64>> {
-    let embeddings = network.forward(images, TRAIN).unwrap();
-    let store = embeddings.sqr().unwrap().sum_all().unwrap().backward().unwrap();
-    let gradients = network.parameters().trained().map(|(_, parameter)| bits(store.get(&parameter.var).unwrap()));
-    std::iter::once(bits(&embeddings)).chain(gradients).collect()
+    let pass = network.training_pass(images, 0, 0).unwrap();
+    let embeddings = bits(pass.embeddings());
+    let loss = pass.embeddings().sqr().unwrap().sum_all().unwrap();
+    let gradients = pass.backward(&loss).unwrap();
+    std::iter::once(embeddings).chain(gradients.iter().map(|(_, gradient)| bits(gradient))).collect()
 }
 
 #[test]
