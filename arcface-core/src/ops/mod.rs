@@ -1,5 +1,5 @@
 //! Differentiable operators on channels-last tensors, forward and backward, in f32 and f64.
-//! Knows no layer and no parameter names.
+//! Knows no layer and no parameter names. Each applies itself through [`tape`], so that a training pass can record it.
 
 pub mod add;
 pub mod batch_norm;

@@ -58,14 +58,35 @@ impl BatchNorm {
     /// # Shapes
     /// (B, H, W, C) or (B, C) → the same.
     pub(crate) fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        // γ and β are parameters of their own, as in torch; the operator takes both as rows of one tensor.
-        let affine = rows(&self.gamma.tensor(mode), &self.beta.tensor(mode))?;
-        if mode == Mode::Eval || self.training == Training::ByRunning {
-            let statistics = rows(&self.mean.tensor(mode), &self.variance.tensor(mode))?;
-            return ops::batch_norm_eval(x, &affine, &statistics, EPS);
+        match self.running(mode)? {
+            Some(running) => ops::batch_norm_eval(x, &self.affine(mode)?, &running, EPS),
+            None => self.keep(x, ops::batch_norm_train(x, &self.affine(mode)?, EPS)),
         }
+    }
+
+    /// The same followed by a `PReLU` of `slope` (C).
+    pub(crate) fn forward_prelu(&self, x: &Tensor, slope: &Tensor, mode: Mode) -> Result<Tensor> {
+        match self.running(mode)? {
+            Some(running) => ops::batch_norm_prelu_eval(x, &self.affine(mode)?, &running, slope, EPS),
+            None => self.keep(x, ops::batch_norm_prelu_train(x, &self.affine(mode)?, slope, EPS)),
+        }
+    }
+
+    /// γ and β are parameters of their own, as in torch; the operators take both as rows of one tensor.
+    fn affine(&self, mode: Mode) -> Result<Tensor> {
+        rows(&self.gamma.tensor(mode), &self.beta.tensor(mode))
+    }
+
+    /// The running statistics if a pass in `mode` normalises by them.
+    fn running(&self, mode: Mode) -> Result<Option<Tensor>> {
+        let by_batch = mode != Mode::Eval && self.training == Training::ByBatch;
+        (!by_batch).then(|| rows(&self.mean.tensor(mode), &self.variance.tensor(mode))).transpose()
+    }
+
+    /// Keeps the statistics of a training pass over `x` until they are committed.
+    fn keep(&self, x: &Tensor, passed: Result<(Tensor, BatchStatistics)>) -> Result<Tensor> {
         self.check_batch(x)?;
-        let (y, statistics) = ops::batch_norm_train(x, &affine, EPS)?;
+        let (y, statistics) = passed?;
         self.lock().push(statistics);
         Ok(y)
     }

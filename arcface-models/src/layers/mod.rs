@@ -36,10 +36,15 @@ pub enum Mode {
 pub(crate) enum Layer {
     Conv(conv::Conv),
     BatchNorm(BatchNorm),
+    /// Both as one operator, which spares the value between them a way to memory and back.
+    BatchNormPrelu(BatchNorm, prelu::Prelu),
     Prelu(prelu::Prelu),
     Dropout(dropout::Dropout),
     Linear(linear::Linear),
-    Residual { main: Vec<Layer>, shortcut: Vec<Layer> },
+    Residual {
+        main: Vec<Layer>,
+        shortcut: Vec<Layer>,
+    },
 }
 
 impl Layer {
@@ -61,6 +66,7 @@ impl Layer {
         match self {
             Self::Conv(layer) => layer.forward(x, mode),
             Self::BatchNorm(layer) => layer.forward(x, mode),
+            Self::BatchNormPrelu(norm, prelu) => norm.forward_prelu(x, &prelu.slope.tensor(mode), mode),
             Self::Prelu(layer) => layer.forward(x, mode),
             Self::Dropout(layer) => layer.forward(x, mode),
             Self::Linear(layer) => layer.forward(x, mode),
@@ -70,16 +76,31 @@ impl Layer {
 
     fn batch_norms(&self) -> Vec<&BatchNorm> {
         match self {
-            Self::BatchNorm(layer) => vec![layer],
+            Self::BatchNorm(layer) | Self::BatchNormPrelu(layer, _) => vec![layer],
             Self::Residual { main, shortcut } => main.iter().chain(shortcut).flat_map(Self::batch_norms).collect(),
             _ => vec![],
         }
     }
 }
 
-/// The layers of `specs`.
+/// The layers of `specs`; a batch norm and the `PReLU` after it become one.
 pub(crate) fn build(specs: &[Spec], builder: &mut Builder) -> Result<Vec<Layer>> {
-    specs.iter().map(|spec| Layer::build(spec, builder)).collect()
+    let mut layers = Vec::with_capacity(specs.len());
+    for spec in specs {
+        let layer = Layer::build(spec, builder)?;
+        match layers.pop() {
+            Some(before) => layers.extend(fused(before, layer)),
+            None => layers.push(layer),
+        }
+    }
+    Ok(layers)
+}
+
+fn fused(before: Layer, layer: Layer) -> Vec<Layer> {
+    match (before, layer) {
+        (Layer::BatchNorm(norm), Layer::Prelu(prelu)) => vec![Layer::BatchNormPrelu(norm, prelu)],
+        (before, layer) => vec![before, layer],
+    }
 }
 
 /// One layer after the other.

@@ -11,7 +11,7 @@ use crate::plan::PreluSpec;
 /// max(x, 0) + slope·min(x, 0).
 #[derive(Debug)]
 pub(crate) struct Prelu {
-    slope: Weight,
+    pub(crate) slope: Weight,
 }
 
 /// The `PReLU` of `spec`.
