@@ -27,10 +27,14 @@ pub mod softmax;
 pub mod sphereface;
 pub mod subcenter_arcface;
 pub mod term;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod triplet;
 pub mod units;
 mod warmup;
 
+pub use arcface_core::{Error, Result};
 pub use objective::{Evaluation, HeadShape, Objective, Output};
 pub use options::{HeadOptions, Pooling, defaults, resolve};
 pub use registry::{LossEntry, find, losses};
+pub use toml;

@@ -129,7 +129,7 @@ impl Objective {
     /// The loss called `name` around given `centers` and, for softmax, a `bias` (zero if there is none).
     ///
     /// # Shapes
-    /// `centers` (C, D) or (C, K, D), from which K is taken; `bias` (C).
+    /// `centers` (C, D) or (C, K, D), from which K is taken; `bias` (C), left aside by every loss but softmax.
     ///
     /// # Errors
     /// As [`Objective::build`], and if shapes, dtypes or a given `sub_centers` contradict each other.
@@ -224,7 +224,7 @@ impl Objective {
 
     fn add_bias(&mut self, bias: Option<&Tensor>, k: usize) -> Result<()> {
         if !matches!(self.head, Head::Softmax) {
-            return bias.map_or(Ok(()), |_| Err(no_bias(self.entry.name)));
+            return Ok(());
         }
         if k != 1 {
             return Err(Error::value("centers", "(C, D) for a head without sub-centers", format!("{k} sub-centers")));
@@ -388,10 +388,6 @@ fn with_sub_centers(name: &str, parameters: &Table, k: usize) -> Result<Table> {
         _ => None,
     };
     Ok(parameters)
-}
-
-fn no_bias(name: &str) -> Error {
-    Error::Invalid(format!("bias: loss `{name}` has none; leave it out, or use softmax"))
 }
 
 fn check_finite(what: &str, tensor: &Tensor) -> Result<()> {

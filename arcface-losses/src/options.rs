@@ -191,5 +191,6 @@ fn not_a_term(entry: &LossEntry) -> Error {
 fn unknown_key<'a>(loss: &str, key: &str, known: impl Iterator<Item = &'a String>) -> Error {
     let mut known: Vec<&str> = known.map(String::as_str).collect();
     known.sort_unstable();
-    Error::Invalid(format!("loss `{loss}` has no parameter `{key}`; known: {}", known.join(", ")))
+    let known = if known.is_empty() { "it has none".to_owned() } else { format!("known: {}", known.join(", ")) };
+    Error::Invalid(format!("loss `{loss}` has no parameter `{key}`; {known}"))
 }

@@ -320,9 +320,15 @@ pub(crate) fn parse<P: DeserializeOwned>(loss: &str, given: Table) -> Result<P> 
     let one_by_one = given.clone();
     given.try_into().map_err(|error: toml::de::Error| {
         let key = one_by_one.into_iter().find(|pair| single::<P>(pair.clone()).is_err());
-        let place = key.map_or_else(String::new, |(key, value)| format!("`{key} = {value}`: "));
-        Error::Invalid(format!("loss `{loss}`: {place}{}", error.message().trim_end()))
+        let place = key.map_or_else(String::new, |(key, _)| format!("`{key}`: "));
+        Error::Invalid(format!("loss `{loss}`: {place}{}", complaint(error.message())))
     })
+}
+
+/// The message without the quantity that a checked number puts before `expected`: the key is the better name.
+fn complaint(message: &str) -> &str {
+    let message = message.trim_end();
+    message.find(": expected ").map_or(message, |colon| &message[colon + 2..])
 }
 
 fn single<P: DeserializeOwned>(pair: (String, Value)) -> std::result::Result<P, toml::de::Error> {

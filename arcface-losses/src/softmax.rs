@@ -15,17 +15,10 @@ pub struct Softmax;
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Parameters {}
 
-const NO_MARGIN: &str = "it has neither cosine nor margin";
-
 impl Loss for Softmax {
     const ABOUT: About = About::new("softmax", Kind::Head, "plain softmax with a bias", "−log softmax_y(W·x + b)")
         .paper("Deng et al., ArcFace, arXiv 1801.07698v4, Equation 1")
-        .exceptions(&[
-            Exception { property: Property::LengthInvariance, reason: "nothing is normalised" },
-            Exception { property: Property::NeutralIsNormface, reason: NO_MARGIN },
-            Exception { property: Property::FallsWithAngle, reason: NO_MARGIN },
-            Exception { property: Property::FallsWithMargin, reason: NO_MARGIN },
-        ]);
+        .exceptions(&[Exception { property: Property::LengthInvariance, reason: "nothing is normalised" }]);
     type Parameters = Parameters;
 
     fn build(_: Parameters) -> Result<Part> {

@@ -3,7 +3,12 @@
 // A test that cannot go on says where.
 #![allow(clippy::unwrap_used)]
 
+mod conformance;
+mod golden;
 mod gradients;
+mod oracle;
+mod properties;
+mod snapshots;
 
 /// The table of `key = value; key = value`.
 fn table(text: &str) -> toml::Table {

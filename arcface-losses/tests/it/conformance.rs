@@ -1,0 +1,3 @@
+//! Every general property over every registered loss.
+
+arcface_losses::testing::conformance!();
