@@ -5,49 +5,46 @@ use super::canvas::Rgb;
 use super::nuisance::Camera;
 
 /// The picture as bytes, red, green, blue for each pixel.
-pub(super) fn develop(pixels: &mut Vec<Rgb>, size: usize, camera: &Camera) -> Vec<u8> {
-    let weight = 0.3 * camera.blur;
-    for _ in 0..2 {
-        blur(pixels, size, weight);
-    }
-    expose(pixels, camera)
+pub(super) fn develop(pixels: &[Rgb], size: usize, camera: &Camera) -> Vec<u8> {
+    let values = blurred(pixels.as_flattened(), size, camera.blur);
+    exposed(&values, camera)
 }
 
 /// Mixes every pixel with its four neighbours; the edge repeats itself.
-fn blur(pixels: &mut Vec<Rgb>, size: usize, weight: f32) {
-    if weight <= 0.0 {
-        return;
+fn blurred(values: &[f32], size: usize, weight: f32) -> Vec<f32> {
+    let mut across = values.to_vec();
+    for (line, out) in values.chunks_exact(3 * size).zip(across.chunks_exact_mut(3 * size)) {
+        smooth(&line[..line.len() - 6], &line[3..], &line[6..], weight, &mut out[3..]);
+        smooth(&line[..3], &line[..3], &line[3..], weight, &mut out[..3]);
+        let end = line.len() - 3;
+        smooth(&line[end - 3..], &line[end..], &line[end..], weight, &mut out[end..]);
     }
-    let across = smooth(pixels, size, weight, 1);
-    *pixels = smooth(&across, size, weight, size);
+    let mut down = across.clone();
+    let line = |row: usize| &across[3 * size * row..][..3 * size];
+    for (row, out) in down.chunks_exact_mut(3 * size).enumerate() {
+        smooth(line(row.saturating_sub(1)), line(row), line((row + 1).min(size - 1)), weight, out);
+    }
+    down
 }
 
-/// (1 − w)·x + w/2·(before + after) along lines with a stride of 1 or of a row.
-fn smooth(pixels: &[Rgb], size: usize, weight: f32, stride: usize) -> Vec<Rgb> {
-    let last = size - 1;
-    let neighbours = |index: usize| {
-        let place = if stride == 1 { index % size } else { index / size };
-        let before = if 0 < place { index - stride } else { index };
-        (before, if place < last { index + stride } else { index })
-    };
-    let mixed = |index: usize| {
-        let (before, after) = neighbours(index);
-        std::array::from_fn(|channel| {
-            let beside = 0.5 * (pixels[before][channel] + pixels[after][channel]);
-            pixels[index][channel] + weight * (beside - pixels[index][channel])
-        })
-    };
-    (0..pixels.len()).map(mixed).collect()
+/// (1 − w)·x + w/2·(before + after), as far as all four go.
+fn smooth(before: &[f32], values: &[f32], after: &[f32], weight: f32, out: &mut [f32]) {
+    for (((out, &before), &value), &after) in out.iter_mut().zip(before).zip(values).zip(after) {
+        *out = value + weight * (0.5 * (before + after) - value);
+    }
 }
 
-fn expose(pixels: &[Rgb], camera: &Camera) -> Vec<u8> {
+fn exposed(values: &[f32], camera: &Camera) -> Vec<u8> {
     let amplitude = 255.0 * camera.noise;
-    let byte = |value: f32, noise: f32| (255.0 * value + amplitude * noise + 0.5).clamp(0.0, 255.0) as u8;
-    let noisy = |(index, pixel): (usize, &Rgb)| {
+    let mut bytes = vec![0; values.len()];
+    for (index, (out, pixel)) in bytes.chunks_exact_mut(3).zip(values.chunks_exact(3)).enumerate() {
         let noise = normals(camera.noise_seed.wrapping_add(index as u64));
-        [byte(pixel[0], noise[0]), byte(pixel[1], noise[1]), byte(pixel[2], noise[2])]
-    };
-    pixels.iter().enumerate().flat_map(noisy).collect()
+        for channel in 0..3 {
+            // Casting saturates: below 0 is black, above 255 is white.
+            out[channel] = (255.0 * pixel[channel] + amplitude * noise[channel] + 0.5) as u8;
+        }
+    }
+    bytes
 }
 
 /// Three nearly normal numbers for a counter: sums of bytes of a mixed word (`SplitMix64`'s finaliser).
@@ -60,13 +57,25 @@ fn normals(counter: u64) -> [f32; 3] {
         let part = word >> shift;
         // Three uniform numbers of 7 bits have mean 190.5 and variance 3·(128² − 1)/12 = 64².
         let sum = (part & 127) + ((part >> 7) & 127) + ((part >> 14) & 127);
-        (sum as f32 - 190.5) / 64.0
+        (sum as i32 as f32 - 190.5) / 64.0
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_blurred_plain_picture_stays_plain_and_a_point_spreads() {
+        let plain = blurred(&[0.5; 4 * 4 * 3], 4, 0.4);
+        assert!(plain.iter().all(|value| (value - 0.5).abs() < 1e-6));
+        let mut point = [0.0; 5 * 5 * 3];
+        point[3 * 12] = 1.0;
+        let spread = blurred(&point, 5, 0.4);
+        for (pixel, expected) in [(12, 0.36), (11, 0.12), (17, 0.12), (6, 0.04), (10, 0.0)] {
+            assert!((spread[3 * pixel] - expected).abs() < 1e-6, "{pixel}: {}", spread[3 * pixel]);
+        }
+    }
 
     #[test]
     fn noise_has_mean_0_and_variance_1() {

@@ -86,13 +86,17 @@ impl<'a> Canvas<'a> {
         self.over(area, |(u, v), _, _| ink(u, v));
     }
 
-    /// Changes every pixel by a function of its point in the head's plane and its colour.
-    pub(super) fn filter(&mut self, change: impl Fn(f32, f32, Rgb) -> Rgb) {
-        let pose = self.pose;
+    /// Changes every pixel by the `gain` at its point of the head's plane.
+    pub(super) fn light(&mut self, gain: impl Fn(f32, f32) -> f32, change: impl Fn(Rgb, f32) -> Rgb) {
+        let mut gains = vec![0.0; self.size];
         for (row, line) in self.pixels.chunks_exact_mut(self.size).enumerate() {
-            for (column, pixel) in line.iter_mut().enumerate() {
-                let (x, y) = pose.to_plane(column as f32 + 0.5, row as f32 + 0.5);
-                *pixel = change(x, y, *pixel);
+            // A loop of its own over the gains lets the compiler compute several at once.
+            for (column, value) in gains.iter_mut().enumerate() {
+                let (x, y) = self.pose.to_plane(column as f32 + 0.5, row as f32 + 0.5);
+                *value = gain(x, y);
+            }
+            for (pixel, &gain) in line.iter_mut().zip(&gains) {
+                *pixel = change(*pixel, gain);
             }
         }
     }
@@ -125,9 +129,12 @@ impl<'a> Canvas<'a> {
 
 /// The point of the face's surface at each pixel.
 fn surface(size: usize, pose: &Pose) -> Vec<(f32, f32)> {
-    let point = |index: usize| {
-        let (x, y) = pose.to_plane((index % size) as f32 + 0.5, (index / size) as f32 + 0.5);
-        pose.turn_in(x, y)
-    };
-    (0..size * size).map(point).collect()
+    let mut points = vec![(0.0, 0.0); size * size];
+    for (row, line) in points.chunks_exact_mut(size).enumerate() {
+        for (column, point) in line.iter_mut().enumerate() {
+            let (x, y) = pose.to_plane(column as f32 + 0.5, row as f32 + 0.5);
+            *point = pose.turn_in(x, y);
+        }
+    }
+    points
 }

@@ -5,7 +5,7 @@ use super::canvas::{Canvas, Rgb, mix, scale};
 use super::head::{hair_colour, skin_colour, soft};
 use super::identity::{Eyes, Identity};
 use super::nuisance::{Expression, Nuisance};
-use super::shape::{arch, between, ellipse, hill, stroke};
+use super::shape::{arch, between, dome, ellipse, hill, stroke};
 
 /// All features, from the deepest to the foremost.
 pub(super) fn features(canvas: &mut Canvas, identity: &Identity, nuisance: &Nuisance) {
@@ -51,7 +51,7 @@ fn eye(canvas: &mut Canvas, eyes: &Eyes, expression: &Expression, skin: Rgb, sid
     let socket = scale(skin, 1.0 - eyes.socket);
     canvas.over_face(frame.centre, 1.5 * reach, |u, v| {
         let (t, y) = frame.local(u, v);
-        (socket, hill(((t / 1.5).powi(2) + (y / (1.3 * eyes.width)).powi(2)).sqrt()))
+        (socket, dome((t / 1.5).powi(2) + (y / (1.3 * eyes.width)).powi(2)))
     });
     let gaze = (expression.gaze.0 * 0.4 * eyes.width, expression.gaze.1 * 0.3 * eyes.width);
     canvas.over_face(frame.centre, reach, |u, v| {
@@ -111,7 +111,7 @@ fn nose(canvas: &mut Canvas, identity: &Identity, skin: Rgb) {
         (dark, 0.9 * soft((ellipse(wing, v - tip.1, 0.055, 0.06)).abs() - 0.012, 1.5 * grain))
     });
     canvas.over_face((tip.0, tip.1 - 0.03), 2.0 * nose.ball, |u, v| {
-        (bright, 0.8 * hill(((u - tip.0).powi(2) + (v - tip.1 + 0.03).powi(2)).sqrt() / (1.5 * nose.ball)))
+        (bright, 0.8 * dome(((u - tip.0).powi(2) + (v - tip.1 + 0.03).powi(2)) / (1.5 * nose.ball).powi(2)))
     });
     canvas.over_face(tip, 2.0 * nose.width, |u, v| {
         let hole = ellipse((u - tip.0).abs() - 0.55 * nose.width, v - tip.1 - 0.03, 1.3 * nose.nostril, nose.nostril);
@@ -173,7 +173,7 @@ fn mouth(canvas: &mut Canvas, identity: &Identity, nuisance: &Nuisance, skin: Rg
     let shade = scale(skin, 0.65);
     canvas.over_face((0.0, mouth.height + mouth.lower + expression.open + 0.06), 0.22, |u, v| {
         let y = v - mouth.height - mouth.lower - expression.open - 0.06;
-        (shade, mouth.dimple * 2.0 * hill(((u / 0.16).powi(2) + (y / 0.05).powi(2)).sqrt()))
+        (shade, mouth.dimple * 2.0 * dome((u / 0.16).powi(2) + (y / 0.05).powi(2)))
     });
 }
 

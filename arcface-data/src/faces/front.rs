@@ -11,15 +11,13 @@ use super::shape::{ellipse, hill, stroke};
 pub(super) fn hair(canvas: &mut Canvas, identity: &Identity, nuisance: &Nuisance) {
     let (grain, style, hair) = (canvas.grain(), &nuisance.style, &identity.hair);
     let colour = hair_colour(identity, nuisance);
-    canvas.over_both((0.0, -0.45), 1.0, |(x, y), (u, v)| {
-        if 0.15 + grain < y {
-            return (colour, 0.0);
-        }
+    canvas.over_both((0.0, -0.55), 0.85, |(x, y), (u, v)| {
         let cap = (x * x + y * y).sqrt() - identity.outline.radius(x, y) - style.volume;
         let fringe = style.fringe.1 * hill((u - style.fringe.0) / 0.6);
         let line = hair.line + hair.round * u * u + hair.peak * hill(u / 0.25) + fringe;
-        let strand = 0.9 + 0.1 * (23.0 * u + 4.0 * v).sin();
-        (scale(colour, strand), soft(cap.max(v - line).max(y - 0.15), grain))
+        let coverage = soft(cap.max(v - line).max(y - 0.15), grain);
+        let strand = if 0.0 < coverage { 0.9 + 0.1 * (23.0 * u + 4.0 * v).sin() } else { 1.0 };
+        (scale(colour, strand), coverage)
     });
 }
 

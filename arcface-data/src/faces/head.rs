@@ -4,7 +4,7 @@
 use super::canvas::{Canvas, Ink, Rgb, lerp, mix, scale};
 use super::identity::{Identity, Mark, MarkKind, Skin};
 use super::nuisance::{Backdrop, Nuisance};
-use super::shape::{ellipse, hill, rise, stroke};
+use super::shape::{dome, ellipse, rise, stroke};
 
 /// Two colours that run into one another, and soft discs.
 pub(super) fn backdrop(canvas: &mut Canvas, backdrop: &Backdrop) {
@@ -16,7 +16,7 @@ pub(super) fn backdrop(canvas: &mut Canvas, backdrop: &Backdrop) {
     });
     for &((cx, cy), radius, colour) in &backdrop.discs {
         canvas.over_part((cx, cy), radius, |x, y| {
-            (colour, 0.8 * hill(((x - cx).powi(2) + (y - cy).powi(2)).sqrt() / radius))
+            (colour, 0.8 * dome(((x - cx).powi(2) + (y - cy).powi(2)) / (radius * radius)))
         });
     }
 }
@@ -76,7 +76,8 @@ pub(super) fn skin(canvas: &mut Canvas, identity: &Identity, nuisance: &Nuisance
     let (grain, colour) = (canvas.grain(), skin_colour(identity, nuisance));
     let outline = &identity.outline;
     canvas.over_both((0.0, 0.0), 1.15, |(x, y), (u, v)| {
-        let coverage = soft(outline.distance(x + 0.25 * turn * y, y), grain);
+        // Nearly everything beyond the cheeks is no skin.
+        let coverage = if x.abs() < 1.0 { soft(outline.distance(x + 0.25 * turn * y, y), grain) } else { 0.0 };
         if coverage <= 0.0 {
             return (colour, 0.0);
         }
@@ -88,7 +89,7 @@ fn shade_skin(identity: &Identity, stubble: f32, colour: Rgb, u: f32, v: f32) ->
     let skin = &identity.skin;
     let tone = 1.0 + patch_tone(skin, u, v);
     let (bu, bv, strength) = skin.blush;
-    let blush = strength * hill((((u.abs() - bu) / 0.26).powi(2) + ((v - bv) / 0.22).powi(2)).sqrt());
+    let blush = strength * dome(((u.abs() - bu) / 0.26).powi(2) + ((v - bv) / 0.22).powi(2));
     let beard = stubble * rise(0.3, 0.6, v + 0.5 * u.abs() - 0.1);
     let red = [colour[0] * tone, colour[1] * tone * (1.0 - 0.55 * blush), colour[2] * tone * (1.0 - 0.45 * blush)];
     mix(red, [0.12, 0.1, 0.1], beard)

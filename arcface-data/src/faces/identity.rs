@@ -272,7 +272,7 @@ fn beard(rng: &mut impl Rng) -> Beard {
 }
 
 fn skin(rng: &mut impl Rng) -> Skin {
-    let tone = mix([0.93, 0.77, 0.67], [0.52, 0.35, 0.26], rng.random::<f32>());
+    let tone = mix([0.90, 0.74, 0.64], [0.60, 0.43, 0.34], rng.random::<f32>());
     Skin {
         colour: tone.map(|channel| channel * between(rng, 0.95, 1.05)),
         patches: std::array::from_fn(|_| std::array::from_fn(|_| around(rng, 0.10))),

@@ -39,7 +39,7 @@ pub fn draw(identity: &Identity, nuisance: &Nuisance, size: usize) -> Image {
     features::features(&mut canvas, identity, nuisance);
     in_front(&mut canvas, identity, nuisance);
     light::light(&mut canvas, &nuisance.light);
-    let rgb = camera::develop(&mut canvas.pixels, size, &nuisance.camera);
+    let rgb = camera::develop(&canvas.pixels, size, &nuisance.camera);
     Image { width: size, height: size, rgb }
 }
 

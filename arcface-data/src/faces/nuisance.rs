@@ -73,7 +73,8 @@ pub(super) struct Light {
     pub(super) ambient: f32,
     pub(super) gain: f32,
     pub(super) cast: Rgb,
-    pub(super) gamma: f32,
+    /// Curvature of the tones, above 0 for brighter mid tones.
+    pub(super) bend: f32,
     /// A slope of brightness over the picture.
     pub(super) slope: (f32, f32),
     /// The edge of a shadow: direction, place, darkness.
@@ -115,11 +116,18 @@ pub(super) struct Camera {
     pub(super) noise_seed: u64,
 }
 
+/// The part of the ranges below that strength 1 uses.
+///
+/// Measured at 0.6: comparing pixels tells 60 to 70 % of balanced pairs apart, and a network of 30 M multiply-adds learns
+/// to tell 97 % from 100,000 images. At 1 the figures are 53 to 56 % and much later.
+const FULL: f32 = 0.6;
+
 impl Nuisance {
     /// The circumstances of image `image` of identity `identity`; `strength` 0 is a passport photograph, 1 is all of it.
     pub fn new(seed: u64, identity: u64, image: u64, strength: f32) -> Self {
         let mut rng = rng(seed, Purpose::Procedural, identity, image + 1);
         let rng = &mut rng;
+        let strength = FULL * strength;
         Self {
             pose: pose(rng, strength),
             expression: expression(rng, strength),
@@ -181,9 +189,9 @@ fn light(rng: &mut impl Rng, strength: f32) -> Light {
     Light {
         direction: [x / length, y / length, 1.0 / length],
         ambient: lerp(0.65, between(rng, 0.4, 0.75), strength),
-        gain: (strength * between(rng, -0.6, 0.35)).exp(),
+        gain: (strength * between(rng, -0.95, 0.55)).exp(),
         cast: std::array::from_fn(|_| around(rng, 0.22 * strength).exp()),
-        gamma: around(rng, 0.22 * strength).exp(),
+        bend: around(rng, 0.4 * strength),
         slope: (around(rng, 0.25 * strength), around(rng, 0.25 * strength)),
         shadow: (around(rng, PI), around(rng, 0.5), if shaded { between(rng, 0.2, 0.55) } else { 0.0 }),
     }
@@ -221,12 +229,12 @@ fn backdrop(rng: &mut impl Rng, strength: f32) -> Backdrop {
     let discs = rng.random_range(0..6);
     let disc = |rng: &mut _| ((between(rng, 0.0, 1.0), between(rng, 0.0, 1.0)), between(rng, 0.08, 0.4), colour(rng));
     let discs = (0..discs).map(|_| disc(rng)).collect::<Vec<_>>();
-    Backdrop { colours, angle: around(rng, PI), discs: if 0.0 < strength { discs } else { Vec::new() } }
+    Backdrop { colours, angle: around(rng, PI * strength), discs: if 0.0 < strength { discs } else { Vec::new() } }
 }
 
 fn camera(rng: &mut impl Rng, strength: f32) -> Camera {
     Camera {
-        blur: strength * between(rng, 0.0, 0.7),
+        blur: strength * between(rng, 0.0, 0.5),
         noise: strength * between(rng, 0.0, 0.03),
         noise_seed: rng.random(),
     }

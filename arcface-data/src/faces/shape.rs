@@ -30,7 +30,12 @@ pub(super) fn arch(t: f32) -> f32 {
 
 /// A smooth hill of height 1 around 0 that ends at ±1.
 pub(super) fn hill(t: f32) -> f32 {
-    let base = arch(t);
+    dome(t * t)
+}
+
+/// A smooth hill of height 1 over a disc, by the square of the distance from its middle; it ends at 1.
+pub(super) fn dome(square: f32) -> f32 {
+    let base = (1.0 - square).max(0.0);
     base * base
 }
 

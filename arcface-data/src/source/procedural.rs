@@ -30,13 +30,13 @@ pub struct ProceduralConfig {
     pub first_identity: u64,
     /// Strength of pose, light, expression, occlusion, blur and noise: 0 none, 1 all.
     ///
-    /// Comparing pixels finds the same identity in about three of five pairs at the default, and hardly ever at 1.
+    /// Comparing pixels tells 60 to 70 % of balanced pairs apart at 1.
     pub nuisance: f32,
 }
 
 impl Default for ProceduralConfig {
     fn default() -> Self {
-        Self { seed: 0, identities: 1000, images_per_identity: 40, image_size: 112, first_identity: 0, nuisance: 0.6 }
+        Self { seed: 0, identities: 1000, images_per_identity: 40, image_size: 112, first_identity: 0, nuisance: 1.0 }
     }
 }
 

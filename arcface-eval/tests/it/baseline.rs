@@ -49,7 +49,9 @@ fn plain_histograms(picture: &Grey, bins: usize, cell: usize) -> Vec<f64> {
             }
             for clip in [0.2, f64::INFINITY] {
                 let length = (block.iter().map(|v| v * v).sum::<f64>() + 1e-10).sqrt();
-                block.iter_mut().for_each(|v| *v = (*v / length).min(clip));
+                for value in &mut block {
+                    *value = (*value / length).min(clip);
+                }
             }
             all.extend(block);
         }
@@ -63,7 +65,7 @@ fn plain_histograms(picture: &Grey, bins: usize, cell: usize) -> Vec<f64> {
 #[test]
 fn histograms_agree_with_scikit_image() {
     let got = Hog::default().features(&waves(16, 16)).unwrap();
-    let expected = [0.195614, 0.094919, 0.102681, 0.156194, 0.002211];
+    let expected = [0.195_614, 0.094_919, 0.102_681, 0.156_194, 0.002_211];
     for (index, expected) in [0, 4, 13, 22, 35].into_iter().zip(expected) {
         assert_near(got[index], expected, 2e-4);
     }
