@@ -1,7 +1,9 @@
 //! A loss with its head, as a training loop holds it: embeddings and labels in, loss and gradients out.
 //! Knows no backbone, no optimiser and no files.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Deref;
 
 use arcface_core::ops::element::{Element, check_operands, storage, values};
 use arcface_core::seed::{Purpose, rng};
@@ -265,7 +267,10 @@ impl Objective {
     }
 
     fn compute_in<T: Element>(&mut self, embeddings: &Tensor, labels: &[u32], step: u64) -> Result<Evaluated> {
-        let (x, centers, bias) = (copy::<T>(embeddings)?, self.copy::<T>("centers")?, self.copy::<T>("bias")?);
+        let held = [Some(embeddings.clone()), self.tensor("centers"), self.tensor("bias")];
+        let [x, centers, bias] = held.each_ref().map(|tensor| tensor.as_ref().map(Tensor::storage_and_layout));
+        let (x, centers, bias) =
+            (borrow::<T>(x.as_ref())?, borrow::<T>(centers.as_ref())?, borrow::<T>(bias.as_ref())?);
         let input = Input {
             embeddings: &x,
             centers: &centers,
@@ -287,9 +292,9 @@ impl Objective {
         Ok(Evaluated { value: output.loss, d_embeddings, gradients, target_cosines: output.target_cosines })
     }
 
-    /// The values of a parameter; none if there is no such one.
-    fn copy<T: Element>(&self, name: &str) -> Result<Vec<T>> {
-        self.parameters.get(name).map_or_else(|| Ok(Vec::new()), |parameter| copy(parameter.var.as_tensor()))
+    /// A parameter, if there is one of that name.
+    fn tensor(&self, name: &str) -> Option<Tensor> {
+        self.parameters.get(name).map(|parameter| parameter.var.as_tensor().clone())
     }
 
     fn insert_gradient<T: Element>(&self, gradients: &mut Gradients, name: &str, values: Vec<T>) -> Result<()> {
@@ -412,11 +417,11 @@ fn initial_centers(dims: &[usize], seed: u64) -> Result<Tensor> {
     Ok(Tensor::from_vec(values, dims, &Device::Cpu)?)
 }
 
-/// The values of a CPU tensor.
-fn copy<T: Element>(tensor: &Tensor) -> Result<Vec<T>> {
-    let (storage, layout) = tensor.storage_and_layout();
-    match &*storage {
-        Storage::Cpu(storage) => Ok(values(storage, layout)?.into_owned()),
-        _ => Err(Error::value("tensor", "on the CPU", "another device")),
+/// The values of a CPU tensor, borrowed if they lie in row-major order; none of no tensor.
+fn borrow<'a, T: Element>(tensor: Option<&'a (impl Deref<Target = Storage>, &Layout)>) -> Result<Cow<'a, [T]>> {
+    match tensor.map(|(storage, layout)| (&**storage, layout)) {
+        None => Ok(Cow::Borrowed(&[])),
+        Some((Storage::Cpu(storage), layout)) => Ok(values(storage, layout)?),
+        Some(_) => Err(Error::value("tensor", "on the CPU", "another device")),
     }
 }

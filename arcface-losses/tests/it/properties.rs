@@ -166,3 +166,17 @@ fn random_margins_follow_seed_and_step() {
     assert_ne!(loss(0, 5), loss(0, 6));
     assert_ne!(loss(0, 5), loss(1, 5));
 }
+
+#[test]
+fn sines_are_floored_at_1e_4_in_f32_and_1e_8_in_f64() {
+    // The embedding is 1e-6 rad from its center, and another class has the same center, so that p_y is nearly 0.
+    let gradient = |dtype| {
+        let x = Tensor::new(&[[1f64, 1e-6]], &Device::Cpu).unwrap().to_dtype(dtype).unwrap();
+        let w = Tensor::new(&[[1f64, 0.0], [1.0, 0.0]], &Device::Cpu).unwrap().to_dtype(dtype).unwrap();
+        let mut objective = Objective::from_centers("arcface", &table(""), &w, None).unwrap();
+        values(&objective.evaluate(&x, &[0], 0).unwrap().d_embeddings).unwrap()[1]
+    };
+    let slope = 64.0 * 0.5f64.sin();
+    assert!((gradient(DType::F64) / slope - 1.0).abs() < 1e-2, "{}", gradient(DType::F64));
+    assert!((gradient(DType::F32) / (0.01 * slope) - 1.0).abs() < 1e-2, "{}", gradient(DType::F32));
+}
