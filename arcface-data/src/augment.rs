@@ -308,3 +308,82 @@ fn erase(image: &mut Image, rng: &mut impl Rng) {
         image.rgb[start..start + 3 * width].copy_from_slice(&colour.repeat(width));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arcface_core::seed::{Purpose, rng};
+
+    /// Column and row as red and green.
+    fn chart(size: usize) -> Image {
+        let pixels = (0..size).flat_map(|y| (0..size).flat_map(move |x| [x as u8, y as u8, 128]));
+        Image::new(size, size, pixels.collect()).unwrap()
+    }
+
+    fn apply(augmentation: Augmentation, image: &Image, index: u64) -> Image {
+        augmentation.check().unwrap();
+        augmentation.apply(image.clone(), &mut rng(0, Purpose::Testing, 0, index))
+    }
+
+    #[test]
+    fn nothing_is_changed_by_default() {
+        let image = chart(9);
+        assert_eq!(apply(Augmentation::default(), &image, 0), image);
+    }
+
+    #[test]
+    fn a_shift_moves_whole_pixels_and_repeats_the_edge() {
+        let moved = warp(&chart(8), 0.0, 1.0, [2.0, -3.0]);
+        assert_eq!([moved.pixel(5, 1), moved.pixel(0, 1), moved.pixel(5, 7)], [[3, 4, 128], [0, 4, 128], [3, 7, 128]]);
+        let shifted = apply(Augmentation { shift: 3.0, ..Augmentation::default() }, &chart(32), 1);
+        let [x, y, _] = shifted.pixel(16, 16);
+        assert!(x.abs_diff(16) <= 3 && y.abs_diff(16) <= 3);
+        assert_eq!(shifted.pixel(17, 16), [x + 1, y, 128]);
+    }
+
+    #[test]
+    fn a_quarter_turn_moves_the_axes() {
+        let turned = warp(&chart(9), std::f64::consts::FRAC_PI_2, 1.0, [0.0; 2]);
+        // What was right of the middle is now below it.
+        assert_eq!(turned.pixel(4, 7), [7, 4, 128]);
+    }
+
+    #[test]
+    fn zoom_keeps_the_middle_and_spreads_the_rest() {
+        let zoomed = warp(&chart(9), 0.0, 2.0, [0.0; 2]);
+        assert_eq!([zoomed.pixel(4, 4), zoomed.pixel(8, 4)], [[4, 4, 128], [6, 4, 128]]);
+    }
+
+    #[test]
+    fn grey_images_have_equal_channels() {
+        let grey = apply(Augmentation { grey: 1.0, ..Augmentation::default() }, &chart(8), 0);
+        assert!(grey.rgb.chunks(3).all(|pixel| pixel[0] == pixel[1] && pixel[1] == pixel[2]));
+    }
+
+    #[test]
+    fn brightness_adds_the_same_everywhere() {
+        let dim = Image::filled(4, 4, [100, 120, 140]);
+        let lit = apply(Augmentation { brightness: 0.3, ..Augmentation::default() }, &dim, 3);
+        let change = i32::from(lit.rgb[0]) - 100;
+        assert!(change != 0 && change.abs() <= 77);
+        assert_eq!(lit, Image::filled(4, 4, [100, 120, 140].map(|value| (value + change) as u8)));
+    }
+
+    #[test]
+    fn low_resolution_keeps_a_plain_image_and_blurs_an_edge() {
+        let low = Augmentation { low_resolution: 1.0, ..Augmentation::default() };
+        let plain = Image::filled(13, 13, [7, 8, 9]);
+        assert_eq!(apply(low, &plain, 0), plain);
+        assert_ne!(apply(low, &chart(13), 0), chart(13));
+    }
+
+    #[test]
+    fn erasing_covers_up_to_a_fifth() {
+        for index in 0..50 {
+            let blank = Image::filled(40, 40, [0; 3]);
+            let erased = apply(Augmentation { erasing: 1.0, ..Augmentation::default() }, &blank, index);
+            let covered = erased.rgb.chunks(3).filter(|pixel| **pixel != [0; 3]).count();
+            assert!(20 < covered && covered <= 350, "{covered} of 1600 pixels");
+        }
+    }
+}

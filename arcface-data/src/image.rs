@@ -1,7 +1,7 @@
 //! An image in memory, and JPEG and PNG files read strictly and written whole or not at all.
 //! Knows no identities, no alignment and no normalisation.
 
-use std::io::{Cursor, Write};
+use std::io::{Cursor, ErrorKind, Write};
 use std::path::Path;
 
 use ::image::codecs::jpeg::JpegEncoder;
@@ -275,8 +275,8 @@ fn refuse_huge(width: usize, height: usize) -> Said<()> {
     Err(format!("expected at most {} megapixels, the header says {width}×{height}", MAX_PIXELS / 1_000_000))
 }
 
-fn corrupt(format: &str, error: impl std::fmt::Debug) -> String {
-    format!("corrupt {format}: {}; fetch or export the file again", one_line(&format!("{error:?}")))
+fn corrupt(format: &str, error: impl std::fmt::Display) -> String {
+    format!("corrupt {format}: {}; fetch or export the file again", one_line(error.to_string().trim_end_matches('.')))
 }
 
 fn one_line(text: &str) -> String {
@@ -284,12 +284,20 @@ fn one_line(text: &str) -> String {
 }
 
 fn read_bytes(path: &Path) -> Result<Vec<u8>> {
-    let length = std::fs::metadata(path).map_err(|error| Error::io(path, error))?.len();
+    let length = std::fs::metadata(path).map_err(|error| unreadable(path, error))?.len();
     if MAX_FILE_BYTES < length {
         let message = format!("expected an image of at most {} MiB, the file has {length} bytes", MAX_FILE_BYTES >> 20);
         return Err(Error::file(path, message));
     }
-    std::fs::read(path).map_err(|error| Error::io(path, error))
+    std::fs::read(path).map_err(|error| unreadable(path, error))
+}
+
+/// The system's answer to reading a file, in the same words on every system where the file is missing.
+pub(crate) fn unreadable(path: &Path, error: std::io::Error) -> Error {
+    match error.kind() {
+        ErrorKind::NotFound => Error::file(path, "no such file; check the path"),
+        _ => Error::io(path, error),
+    }
 }
 
 fn sides(image: &Image) -> Result<(u32, u32)> {

@@ -3,14 +3,20 @@
 
 pub mod augment;
 pub mod faces;
+pub mod generate;
 pub mod image;
+pub mod inspect;
 pub mod loader;
+pub mod pairs;
 pub mod sampler;
 pub mod source;
 
 pub use augment::{Augmentation, Normalisation};
+pub use generate::{FileFormat, generate};
 pub use image::Image;
+pub use inspect::{Depth, Inspection};
 pub use loader::{Batch, Batches, Loader, LoaderConfig, OnCorrupt};
+pub use pairs::{DrawPairs, Folds, Pair, PairList, PairSet, draw_pairs};
 pub use sampler::{Sampler, SamplerKind};
 pub use source::procedural::{ProceduralConfig, ProceduralSource};
 pub use source::{FolderOptions, FolderSource, Source};

@@ -115,9 +115,7 @@ impl Reader {
         self.replacements(index)
             .take(MOST_SKIPPED - 1)
             .find_map(|other| Some((other, self.image(other).ok()?)))
-            .ok_or_else(|| {
-                Error::Invalid(format!("{error} (of {MOST_SKIPPED} images tried in its place none could be used)"))
-            })
+            .ok_or_else(|| Error::Invalid(format!("{error}; none of the images tried in its place can be used either")))
     }
 
     /// The other images in the order in which they replace `index`: those of its identity first.

@@ -102,7 +102,7 @@ impl Source for FolderSource {
 /// # Errors
 /// If the file cannot be read, lists nothing or one identity twice, or a line cannot be the name of a folder.
 pub fn read_identities(list: &Path) -> Result<Vec<String>> {
-    let text = fs::read_to_string(list).map_err(|error| Error::io(list, error))?;
+    let text = fs::read_to_string(list).map_err(|error| image::unreadable(list, error))?;
     let mut seen = HashSet::new();
     let mut identities = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {

@@ -14,6 +14,7 @@ use arcface_core::Result;
 use crate::image::Image;
 
 pub use files::FileSource;
+pub(crate) use folder::is_folder_name;
 pub use folder::{FolderOptions, FolderSource, read_identities};
 pub use joined::{JoinedSource, SameName};
 pub use subset::{Holdout, Subset, hold_out};
