@@ -248,6 +248,14 @@ impl LossEntry {
         (self.build)(given)
     }
 
+    /// Whether the loss has class centers; a term that stands alone has none.
+    pub fn has_centers(&self) -> bool {
+        match self.kind {
+            Kind::Margin | Kind::Head => true,
+            Kind::Term => self.base == Base::NormFace,
+        }
+    }
+
     /// Whether the declared exceptions name `property`.
     pub fn lacks(&self, property: Property) -> bool {
         self.exceptions.iter().any(|exception| exception.property == property)

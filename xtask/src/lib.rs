@@ -3,24 +3,65 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod assign;
+mod checkpoint;
+mod cli;
+mod config;
+mod data;
+mod eval;
 mod gate;
+mod host;
+mod interrupt;
+mod losses;
+mod net;
+mod progress;
+mod run;
+mod sources;
+mod train;
+mod trainer;
+mod verify;
 
 use std::process::ExitCode;
 
+use clap::Parser;
+
+use cli::{Cli, Command};
+use interrupt::Interrupted;
+
+// Activations are large and short-lived: an allocator that keeps its pages spares each step the wait for new ones.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The whole command line: what `main` of a binary returns.
 pub fn run() -> ExitCode {
-    let command = std::env::args().nth(1);
-    let outcome = match command.as_deref() {
-        Some("test") => gate::test(),
-        Some("lint") => gate::lint(),
-        Some("ci") => gate::ci(),
-        _ => Err(anyhow::anyhow!("usage: cargo xtask test|lint|ci")),
-    };
-    match outcome {
+    match dispatch(&Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+            eprintln!("error: {}", describe(&error));
+            // What shells report for a program that Ctrl-C ended.
+            if error.is::<Interrupted>() { ExitCode::from(130) } else { ExitCode::FAILURE }
         }
+    }
+}
+
+/// The error and its causes on one line; a cause that is part of the message before it is not said again.
+fn describe(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |text, cause| match text.as_str() {
+        "" => cause,
+        before if before.ends_with(&cause) => text,
+        before => format!("{before}: {cause}"),
+    })
+}
+
+fn dispatch(command: &Command) -> anyhow::Result<()> {
+    match command {
+        Command::Train(arguments) => train::run(arguments),
+        Command::Eval(arguments) => eval::run(arguments),
+        Command::Losses(arguments) => losses::run(arguments),
+        Command::Config(arguments) => config::print(arguments),
+        Command::Data(arguments) => data::run(arguments),
+        Command::Test => gate::test(),
+        Command::Lint => gate::lint(),
+        Command::Ci => gate::ci(),
     }
 }

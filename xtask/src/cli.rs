@@ -1,0 +1,219 @@
+//! The command line as types: every command with its arguments, read by clap.
+//! Knows no work; each command is a function of its arguments elsewhere.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Train, verify and study face recognisers.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Train a network: without arguments a quick run on drawn faces.
+    Train(TrainArguments),
+    /// Verify pairs of faces with a network.
+    Eval(EvalArguments),
+    /// List the losses that are linked in, or compute one on given embeddings.
+    Losses(LossesArguments),
+    /// Print a configuration, complete and checked.
+    Config(ConfigArguments),
+    /// Look at data sets, draw faces, draw pairs.
+    Data(DataArguments),
+    /// Run every test and doctest.
+    Test,
+    /// Run every check that is not a test.
+    Lint,
+    /// Run `lint` and `test`.
+    Ci,
+}
+
+/// Which experiment: a file or the name of a built-in one, and single values over it.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ConfigArguments {
+    /// A configuration file, or the name of a built-in one; without it the quick run on drawn faces.
+    pub(crate) config: Option<PathBuf>,
+    /// Change one value, such as `loss.margin=0.3`: a TOML value, else a string. May be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TrainArguments {
+    #[command(flatten)]
+    pub(crate) config: ConfigArguments,
+    /// Name of the run, whose folder is `runs/NAME`; without it the configuration's name and a number.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Go on with the run NAME from its last checkpoint; `--set` then changes `train.epochs`, `device` and
+    /// `data.workers` only.
+    #[arg(long, requires = "name", conflicts_with = "config")]
+    pub(crate) resume: bool,
+    /// Folder that runs are kept in.
+    #[arg(long, default_value = "runs", value_name = "DIR")]
+    pub(crate) runs: PathBuf,
+    /// Print the summary as one JSON document on stdout.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvalArguments {
+    /// A run's folder, a checkpoint or a weights file.
+    pub(crate) net: PathBuf,
+    /// Folder of aligned faces that the pairs list speaks of; without it, for a run, what it was verified on.
+    #[arg(long, value_name = "DIR", requires = "pairs")]
+    pub(crate) images: Option<PathBuf>,
+    /// Pairs list: LFW's `pairs.txt` or a CSV with the columns a, b, same.
+    #[arg(long, value_name = "FILE", requires = "images")]
+    pub(crate) pairs: Option<PathBuf>,
+    /// Add the embedding of the mirror image [for a run as it was configured, else false].
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
+    pub(crate) mirror: Option<bool>,
+    /// The network of a file that does not say it.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) backbone: Option<String>,
+    /// How bytes become numbers where the file does not say it: 127.5, 128 or imagenet.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) normalise: Option<String>,
+    /// Images per batch.
+    #[arg(long, default_value_t = 32, value_name = "N")]
+    pub(crate) batch_size: usize,
+    /// Folder for the ROC, the histogram and the figures.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Print one JSON document on stdout.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct LossesArguments {
+    #[command(subcommand)]
+    pub(crate) command: Option<LossesCommand>,
+    /// Print the list as one JSON document on stdout.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LossesCommand {
+    /// Compute a loss and its gradients on given embeddings, to compare with another framework.
+    Eval(LossesEvalArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LossesEvalArguments {
+    /// Name of the loss.
+    pub(crate) name: String,
+    /// `.safetensors` with `embeddings` (B, D), `centers` (C, D) or (C, K, D), `labels` (B) and optionally `bias` (C).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: PathBuf,
+    /// `.safetensors` to write: `loss` (the batch mean), `d_embeddings`, `d_centers` and, for a bias, `d_bias`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// Element type of the computation: f32 or f64; without it that of the embeddings.
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) dtype: Option<String>,
+    /// Training step, for losses that change with it.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) step: u64,
+    /// Change a parameter of the loss, such as `margin=0.3`. May be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DataArguments {
+    #[command(subcommand)]
+    pub(crate) command: DataCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DataCommand {
+    /// Count identities and images, and find files that cannot be read.
+    Inspect(InspectArguments),
+    /// Draw faces into a folder, one sub-folder per identity.
+    Generate(GenerateArguments),
+    /// Draw balanced genuine and impostor pairs of a folder's faces into a list.
+    Pairs(PairsArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectArguments {
+    /// Folder with one sub-folder per identity.
+    pub(crate) folder: PathBuf,
+    /// File with the identities to take, one per line.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) identities: Option<PathBuf>,
+    /// How closely to look: names, headers or pixels.
+    #[arg(long, value_enum, default_value = "headers")]
+    pub(crate) depth: InspectDepth,
+    /// Print one JSON document on stdout.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum InspectDepth {
+    /// Count names only.
+    Names,
+    /// Read the headers of all files.
+    Headers,
+    /// Decode all files.
+    Pixels,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GenerateArguments {
+    /// Folder to write, new or empty.
+    pub(crate) folder: PathBuf,
+    /// Identities to draw.
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub(crate) identities: usize,
+    /// Images of each identity.
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    pub(crate) images_per_identity: usize,
+    /// Pixels along an edge.
+    #[arg(long, default_value_t = 112, value_name = "PIXELS")]
+    pub(crate) size: usize,
+    /// Number of the first identity; ranges that do not overlap share no identity.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) first_identity: u64,
+    /// Strength of pose, light, expression, occlusion, blur and noise, 0 to 1.
+    #[arg(long, default_value_t = 1.0, value_name = "STRENGTH")]
+    pub(crate) nuisance: f32,
+    /// Another seed gives other identities.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Write JPEG of this quality (1 to 100) instead of PNG.
+    #[arg(long, value_name = "QUALITY")]
+    pub(crate) jpeg: Option<u8>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PairsArguments {
+    /// Folder with one sub-folder per identity.
+    pub(crate) folder: PathBuf,
+    /// File to write: CSV if its name ends in `.csv`, else LFW's form.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// File with the identities to take, one per line.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) identities: Option<PathBuf>,
+    /// Pairs in all, half of them genuine.
+    #[arg(long, default_value_t = 6000, value_name = "N")]
+    pub(crate) count: usize,
+    /// Folds.
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    pub(crate) folds: usize,
+    /// Seed of the draw.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+}

@@ -1,0 +1,174 @@
+//! Single values of a configuration whose range is part of their type.
+//! Knows no section and no file.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use toml::Value;
+
+/// Where faces come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SourceKind {
+    /// Drawn.
+    Procedural,
+    /// One folder.
+    Folder,
+    /// Several folders.
+    Joined,
+}
+
+/// How batches are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SamplerChoice {
+    /// Every epoch a permutation.
+    Shuffle,
+    /// Every batch so many images of each identity.
+    Balanced,
+}
+
+/// The optimiser by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Method {
+    /// With momentum, in torch's form.
+    Sgd,
+    /// With decoupled weight decay.
+    AdamW,
+}
+
+/// The course of the learning rate by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Curve {
+    /// Never falls.
+    Constant,
+    /// Falls at milestones.
+    Step,
+    /// Falls as a power of what is left.
+    Polynomial,
+    /// Falls as half a cosine.
+    Cosine,
+}
+
+/// Element type of the computation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Precision {
+    /// Single.
+    F32,
+    /// Double, to compare with.
+    F64,
+}
+
+/// The device by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub(crate) enum DeviceChoice {
+    /// The fastest there is.
+    Auto,
+    /// The processor.
+    Cpu,
+    /// A graphics card by number.
+    Cuda(usize),
+}
+
+impl TryFrom<String> for DeviceChoice {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        let cuda = text.strip_prefix("cuda:").and_then(|number| number.parse().ok());
+        match (text.as_str(), cuda) {
+            ("auto", _) => Ok(Self::Auto),
+            ("cpu", _) => Ok(Self::Cpu),
+            (_, Some(number)) => Ok(Self::Cuda(number)),
+            _ => Err(format!("expected \"auto\", \"cpu\" or \"cuda:0\", got \"{text}\"")),
+        }
+    }
+}
+
+impl From<DeviceChoice> for String {
+    fn from(device: DeviceChoice) -> Self {
+        match device {
+            DeviceChoice::Auto => "auto".to_owned(),
+            DeviceChoice::Cpu => "cpu".to_owned(),
+            DeviceChoice::Cuda(number) => format!("cuda:{number}"),
+        }
+    }
+}
+
+/// How many identities, or which.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Value", into = "Value")]
+pub(crate) enum Identities {
+    /// So many drawn ones.
+    Count(usize),
+    /// Those listed in a file.
+    List(PathBuf),
+}
+
+impl TryFrom<Value> for Identities {
+    type Error = String;
+    fn try_from(value: Value) -> Result<Self, String> {
+        match &value {
+            Value::Integer(count) if 1 <= *count => Ok(Self::Count(*count as usize)),
+            Value::String(path) => Ok(Self::List(path.into())),
+            _ => Err(format!("expected a number of identities from 1 or the path of a list of them, got `{value}`")),
+        }
+    }
+}
+
+impl From<Identities> for Value {
+    fn from(identities: Identities) -> Self {
+        match identities {
+            Identities::Count(count) => Self::Integer(count as i64),
+            Identities::List(path) => Self::String(path.to_string_lossy().into_owned()),
+        }
+    }
+}
+
+/// When something is done again and again; it is always done at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Value", into = "Value")]
+pub(crate) enum Every {
+    /// After each epoch.
+    Epoch,
+    /// Only at the end.
+    End,
+    /// After so many steps.
+    Steps(u64),
+}
+
+impl Every {
+    /// Whether it is due after `done` of `total` steps.
+    pub(crate) fn is_due(self, done: u64, steps_per_epoch: u64, total: u64) -> bool {
+        done == total
+            || match self {
+                Self::Epoch => done.is_multiple_of(steps_per_epoch),
+                Self::End => false,
+                Self::Steps(steps) => done.is_multiple_of(steps),
+            }
+    }
+}
+
+impl TryFrom<Value> for Every {
+    type Error = String;
+    fn try_from(value: Value) -> Result<Self, String> {
+        match &value {
+            Value::Integer(steps) if 1 <= *steps => Ok(Self::Steps(*steps as u64)),
+            Value::String(word) if word == "epoch" => Ok(Self::Epoch),
+            Value::String(word) if word == "end" => Ok(Self::End),
+            _ => Err(format!("expected \"epoch\", \"end\" or a number of steps from 1, got `{value}`")),
+        }
+    }
+}
+
+impl From<Every> for Value {
+    fn from(every: Every) -> Self {
+        match every {
+            Every::Epoch => "epoch".into(),
+            Every::End => "end".into(),
+            Every::Steps(steps) => Self::Integer(steps as i64),
+        }
+    }
+}

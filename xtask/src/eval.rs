@@ -1,0 +1,97 @@
+//! `cargo xtask eval`: pairs of faces verified with a trained network.
+//! Knows no training.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use arcface_data::{PairList, PairSet};
+use arcface_eval::report::table;
+use serde_json::{Value, json};
+
+use crate::cli::EvalArguments;
+use crate::config::{self, Chosen, Config};
+use crate::net::{Net, Overrides};
+use crate::progress::Progress;
+use crate::run::RunFolder;
+use crate::verify::{Mirror, Presentation, Verified, Verifier};
+use crate::{interrupt, sources};
+
+/// Threads that read faces ahead.
+const WORKERS: usize = 2;
+
+/// Verifies and prints the figures.
+///
+/// # Errors
+/// If the network, the list or a face cannot be read.
+pub(crate) fn run(arguments: &EvalArguments) -> anyhow::Result<()> {
+    interrupt::listen()?;
+    let overrides = Overrides { backbone: arguments.backbone.clone(), normalise: arguments.normalise.clone() };
+    let net = Net::load(&arguments.net, &overrides)?;
+    net.notes.iter().for_each(|note| eprintln!("{note}"));
+    let configuration = run_configuration(&arguments.net)?;
+    let set = pairs(arguments, configuration.as_ref())?;
+    let mirror = mirror(arguments, configuration.as_ref());
+    let verified = verify(&net, set, mirror, arguments.batch_size)?;
+    if let Some(folder) = &arguments.out {
+        write(&verified, &net, mirror, folder)?;
+    }
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&document(&verified, &net, mirror))?);
+    } else {
+        print!("{}", table(&verified.verification));
+    }
+    Ok(())
+}
+
+fn verify(net: &Net, set: PairSet, mirror: Mirror, batch_size: usize) -> anyhow::Result<Verified> {
+    let presentation = Presentation {
+        mirror,
+        normalisation: net.normalisation,
+        batch_size,
+        image_size: net.backbone.config().input_size,
+        workers: WORKERS,
+        cache_bytes: 0,
+    };
+    let verifier = Verifier::new(set, presentation)?;
+    let progress = Progress::new("eval", "img", verifier.faces());
+    let verified = verifier.verify(&net.backbone, |done| progress.at(done, ""))?;
+    progress.finish();
+    Ok(verified)
+}
+
+/// The configuration of the run that NET names or lies in, if it is one.
+fn run_configuration(net: &Path) -> anyhow::Result<Option<Config>> {
+    let run = net.ancestors().take(4).map(RunFolder::at).find(|run| run.config().is_file());
+    run.map(|run| config::resume(&run.config(), &[])).transpose()
+}
+
+fn pairs(arguments: &EvalArguments, configuration: Option<&Config>) -> anyhow::Result<PairSet> {
+    if let (Some(images), Some(pairs)) = (&arguments.images, &arguments.pairs) {
+        return Ok(PairList::read(pairs)?.resolve(images)?);
+    }
+    let Some(config) = configuration else {
+        bail!("{}: not a run, which would say what to verify on; give --images and --pairs", arguments.net.display());
+    };
+    let faces = sources::open(&mut Chosen::resumed(config.clone(), String::new()))?;
+    faces.pairs.context("the run held no identities out and names no pairs; give --images and --pairs")
+}
+
+fn mirror(arguments: &EvalArguments, configuration: Option<&Config>) -> Mirror {
+    arguments.mirror.or(configuration.map(|config| config.eval.mirror)).unwrap_or(false).into()
+}
+
+fn document(verified: &Verified, net: &Net, mirror: Mirror) -> Value {
+    let mut document = json!(verified.verification);
+    document["net"] = json!(net.path);
+    document["backbone"] = json!(net.backbone.config().architecture);
+    document["mirror"] = json!(mirror == Mirror::With);
+    document["pairs"] = json!(verified.same.len());
+    document
+}
+
+fn write(verified: &Verified, net: &Net, mirror: Mirror, folder: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    verified.draw(folder)?;
+    let text = serde_json::to_string_pretty(&document(verified, net, mirror))? + "\n";
+    crate::verify::write_text(&folder.join("eval.json"), &text)
+}

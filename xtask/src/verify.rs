@@ -1,0 +1,220 @@
+//! Pairs of faces verified by a network, and by what can be had without one.
+//! Knows no run and prints nothing; pictures of the figures are written where the caller says.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use arcface_core::candle::{DType, Device, Tensor};
+use arcface_data::augment::mirrored;
+use arcface_data::{Batch, DrawPairs, Image, Loader, LoaderConfig, Normalisation, PairSet, Source, draw_pairs};
+use arcface_eval::baseline::{Picture, PixelDifferences, hog_distances, raw_pixel_distances};
+use arcface_eval::{Embeddings, Roc, Verification, report, verify_folds};
+use arcface_models::{Backbone, Mode};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::interrupt;
+use crate::sources::available_pairs;
+
+/// Whether the embedding of the mirror image is added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mirror {
+    /// The image alone.
+    Without,
+    /// The image and its mirror image.
+    With,
+}
+
+impl From<bool> for Mirror {
+    fn from(with: bool) -> Self {
+        if with { Self::With } else { Self::Without }
+    }
+}
+
+/// How faces are brought to a network.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Presentation {
+    pub(crate) mirror: Mirror,
+    pub(crate) normalisation: Normalisation,
+    pub(crate) batch_size: usize,
+    pub(crate) image_size: usize,
+    pub(crate) workers: usize,
+    pub(crate) cache_bytes: usize,
+}
+
+/// Pairs that are verified again and again.
+pub(crate) struct Verifier {
+    pub(crate) set: PairSet,
+    loader: Loader,
+    presentation: Presentation,
+}
+
+/// A verification and what it was made of.
+#[derive(Debug, Clone)]
+pub(crate) struct Verified {
+    pub(crate) verification: Verification,
+    pub(crate) distances: Vec<f64>,
+    pub(crate) same: Vec<bool>,
+}
+
+/// Accuracy on the same pairs without a trained network.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Baselines {
+    /// Cosine of small grey pictures.
+    pub(crate) raw_pixels: f64,
+    /// Cosine of histograms of gradients.
+    pub(crate) hog: f64,
+    /// Logistic regression on pixel differences, learnt from pairs of the training identities; `None` where these
+    /// give too few.
+    pub(crate) pixel_differences: Option<f64>,
+}
+
+impl Verifier {
+    /// Verifies `set`, its faces presented so.
+    ///
+    /// # Errors
+    /// If a size is 0.
+    pub(crate) fn new(set: PairSet, presentation: Presentation) -> anyhow::Result<Self> {
+        let config = LoaderConfig {
+            batch_size: presentation.batch_size,
+            workers: presentation.workers,
+            normalisation: presentation.normalisation,
+            image_size: presentation.image_size,
+            cache_bytes: presentation.cache_bytes,
+            ..LoaderConfig::default()
+        };
+        let loader = Loader::in_order(set.source.clone(), set.images.clone(), &config)?;
+        Ok(Self { set, loader, presentation })
+    }
+
+    /// The figures of `backbone`; `progress` is told how many faces are done.
+    ///
+    /// # Errors
+    /// If a face cannot be read, the network gives no usable embedding, or the user interrupts.
+    pub(crate) fn verify(&self, backbone: &Backbone, progress: impl FnMut(u64)) -> anyhow::Result<Verified> {
+        let embeddings = self.embed(backbone, progress)?;
+        self.verified(embeddings.squared_distances(&self.pairs())?)
+    }
+
+    /// The figures of raw pixels, HOG and a linear classifier that learns from pairs of `train`.
+    ///
+    /// # Errors
+    /// If a face cannot be read.
+    pub(crate) fn baselines(&self, train: &Arc<dyn Source>, seed: u64) -> anyhow::Result<Baselines> {
+        let images = read_images(&*self.set.source, &self.set.images)?;
+        let pictures = pictures(&images)?;
+        let accuracy = |distances| anyhow::Ok(self.verified(distances)?.verification.accuracy);
+        let pairs = self.pairs();
+        let classifier = learn(train, self.set.list.len(), seed)?;
+        let differences =
+            classifier.map(|classifier| accuracy(classifier.distances(&pictures, &pairs)?)).transpose()?;
+        Ok(Baselines {
+            raw_pixels: accuracy(raw_pixel_distances(&pictures, &pairs)?)?,
+            hog: accuracy(hog_distances(&pictures, &pairs)?)?,
+            pixel_differences: differences,
+        })
+    }
+
+    /// Number of faces.
+    pub(crate) fn faces(&self) -> u64 {
+        self.set.images.len() as u64
+    }
+
+    fn pairs(&self) -> Vec<(usize, usize)> {
+        self.set.positions.iter().map(|[a, b]| (*a, *b)).collect()
+    }
+
+    fn verified(&self, distances: Vec<f64>) -> anyhow::Result<Verified> {
+        let same = self.set.list.same();
+        let verification = verify_folds(&distances, &same, &self.set.list.folds())?;
+        Ok(Verified { verification, distances, same })
+    }
+
+    fn embed(&self, backbone: &Backbone, mut progress: impl FnMut(u64)) -> anyhow::Result<Embeddings> {
+        let (mut plain, mut mirror) = (Vec::new(), Vec::new());
+        let mut done = 0;
+        for batch in self.loader.batches(0, self.loader.batches_per_epoch()) {
+            interrupt::check()?;
+            let Batch { images, indices, .. } = batch?;
+            if self.presentation.mirror == Mirror::With {
+                mirror.extend(self.forward(backbone, mirrored(&images, self.presentation.image_size))?);
+            }
+            plain.extend(self.forward(backbone, images)?);
+            done += indices.len() as u64;
+            progress(done);
+        }
+        let size = backbone.config().embedding_size;
+        Ok(match self.presentation.mirror {
+            Mirror::With => Embeddings::with_mirrors(&plain, &mirror, size)?,
+            Mirror::Without => Embeddings::normalised(&plain, size)?,
+        })
+    }
+
+    fn forward(&self, backbone: &Backbone, images: Vec<f32>) -> anyhow::Result<Vec<f32>> {
+        let images = image_tensor(images, self.presentation.image_size, backbone.parameters().dtype())?;
+        let embeddings = backbone.forward(&images, Mode::Eval)?;
+        Ok(embeddings.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
+    }
+}
+
+impl Verified {
+    /// Draws the ROC and the histogram of distances into `folder`.
+    ///
+    /// # Errors
+    /// If a picture cannot be drawn or written.
+    pub(crate) fn draw(&self, folder: &Path) -> anyhow::Result<()> {
+        let roc = Roc::from_distances(&self.distances, &self.same)?;
+        let of_kind = |kind: bool| -> Vec<f64> {
+            let both = self.distances.iter().zip(&self.same);
+            both.filter(|(_, same)| **same == kind).map(|(distance, _)| *distance).collect()
+        };
+        let histogram = report::histogram(
+            "squared ℓ2 distance",
+            &of_kind(true),
+            &of_kind(false),
+            Some(self.verification.threshold),
+        )?;
+        write_text(&folder.join("roc.svg"), &report::roc_plot(&[("network", &roc)])?)?;
+        write_text(&folder.join("histogram.svg"), &histogram)
+    }
+}
+
+/// Writes a text file, whole or not at all.
+///
+/// # Errors
+/// If it cannot be written.
+pub(crate) fn write_text(path: &Path, text: &str) -> anyhow::Result<()> {
+    use std::io::Write;
+    Ok(arcface_core::checkpoint::atomic_write(path, |file| file.write_all(text.as_bytes()))?)
+}
+
+/// Images of a batch as a tensor (B, 3, H, W).
+///
+/// # Errors
+/// If the tensor library fails.
+pub(crate) fn image_tensor(images: Vec<f32>, size: usize, dtype: DType) -> anyhow::Result<Tensor> {
+    let batch = images.len() / (3 * size * size);
+    Ok(Tensor::from_vec(images, (batch, 3, size, size), &Device::Cpu)?.to_dtype(dtype)?)
+}
+
+/// A classifier of pixel differences from up to `count` pairs of the training identities.
+fn learn(train: &Arc<dyn Source>, count: usize, seed: u64) -> anyhow::Result<Option<PixelDifferences>> {
+    let count = count.min(available_pairs(&**train)) / 2 * 2;
+    if count < 2 {
+        return Ok(None);
+    }
+    let (set, _) = draw_pairs(train.clone(), DrawPairs { count, folds: 1, seed }).context("pairs to learn from")?;
+    let images = read_images(&*set.source, &set.images)?;
+    let pairs: Vec<(usize, usize)> = set.positions.iter().map(|[a, b]| (*a, *b)).collect();
+    Ok(Some(PixelDifferences::fit(&pictures(&images)?, &pairs, &set.list.same())?))
+}
+
+fn read_images(source: &dyn Source, indices: &[usize]) -> anyhow::Result<Vec<Image>> {
+    Ok(indices.par_iter().map(|index| source.image(*index)).collect::<arcface_core::Result<_>>()?)
+}
+
+fn pictures(images: &[Image]) -> anyhow::Result<Vec<Picture<'_>>> {
+    let pictures = images.iter().map(|image| Picture::new(image.width, image.height, &image.rgb));
+    Ok(pictures.collect::<arcface_core::Result<_>>()?)
+}
