@@ -79,9 +79,12 @@ pub fn defaults(name: &str) -> Result<Table> {
 /// The complete table of the loss called `name`: the values of `given` and the defaults of all others.
 ///
 /// # Errors
-/// If there is no such loss, it has no such parameter, or a value is out of range.
+/// If there is no such loss, it has no such parameter, a value is out of range, or values contradict each other.
 pub fn resolve(name: &str, given: &Table) -> Result<Table> {
-    Resolved::new(name, given)?.table()
+    let resolved = Resolved::new(name, given)?;
+    // Only the loss itself knows which of its values go together.
+    resolved.entry.build(resolved.own.clone())?;
+    resolved.table()
 }
 
 impl Resolved {

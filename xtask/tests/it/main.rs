@@ -1,11 +1,14 @@
 //! The command line as its users meet it: every test runs the binary.
+//! Knows no function of the library.
 
 #![allow(clippy::unwrap_used)]
 
 mod configuration;
 mod data;
 mod evaluation;
+mod help;
 mod losses;
 mod messages;
+mod readme;
 mod tiny;
 mod train;

@@ -154,6 +154,20 @@ fn weights_that_do_not_fit() {
 }
 
 #[test]
+fn a_run_that_diverges_skips_counts_and_ends_with_advice() {
+    let folder = tempdir().unwrap();
+    let set = ["optimizer.learning_rate=1e30", "optimizer.clip_norm=0", "schedule.warmup_epochs=0", "train.epochs=9"];
+    let words =
+        fail(&mut train(folder.path(), "one", &[&set[..], &["eval.every=end", "eval.baselines=false"]].concat()));
+    assert!(
+        words.contains("20 steps in a row were skipped") && words.contains("Lower optimizer.learning_rate"),
+        "{words}"
+    );
+    let skipped = crate::tiny::metrics(folder.path(), "one").iter().filter(|line| line["kind"] == "skipped").count();
+    assert_eq!(skipped, 20);
+}
+
+#[test]
 fn evaluation() {
     let folder = tempdir().unwrap();
     faces(folder.path());

@@ -1,0 +1,73 @@
+//! What `--help` says.
+
+use insta::assert_snapshot;
+use tempfile::tempdir;
+
+use crate::tiny::{succeed, xtask};
+
+fn help(command: &[&str]) -> String {
+    let folder = tempdir().unwrap();
+    String::from_utf8(succeed(xtask(folder.path()).args(command).arg("-h")).stdout).unwrap()
+}
+
+#[test]
+fn commands_are_listed_with_a_line_each() {
+    assert_snapshot!(help(&[]), @r"
+    Train, verify and study face recognisers
+
+    Usage: cargo xtask <COMMAND>
+
+    Commands:
+      train   Train a network: without arguments a quick run on drawn faces
+      eval    Verify pairs of faces with a network
+      losses  List the losses that are linked in, or compute one on given embeddings
+      config  Print a configuration, complete and checked
+      data    Look at data sets, draw faces, draw pairs
+      test    Run every test and doctest
+      lint    Run every check that is not a test
+      ci      Run `lint` and `test`
+
+    Options:
+      -h, --help     Print help
+      -V, --version  Print version
+    ");
+}
+
+#[test]
+fn training_and_evaluation_tell_their_options() {
+    assert_snapshot!(help(&["train"]), @r"
+    Train a network: without arguments a quick run on drawn faces
+
+    Usage: cargo xtask train [OPTIONS] [CONFIG]
+
+    Arguments:
+      [CONFIG]  A configuration file, or the name of a built-in one; without it the quick run on drawn faces
+
+    Options:
+          --set <KEY=VALUE>  Change one value, such as `loss.margin=0.3`: a TOML value, else a string. May be repeated
+          --name <NAME>      Name of the run, whose folder is `runs/NAME`; without it the configuration's name and a number
+          --resume           Go on with the run NAME from its last checkpoint; `--set` then changes `train.epochs`, `device` and `data.workers` only
+          --runs <DIR>       Folder that runs are kept in [default: runs]
+          --json             Print the summary as one JSON document on stdout
+      -h, --help             Print help
+    ");
+    assert_snapshot!(help(&["eval"]), @r"
+    Verify pairs of faces with a network
+
+    Usage: cargo xtask eval [OPTIONS] <NET>
+
+    Arguments:
+      <NET>  A run's folder, a checkpoint or a weights file
+
+    Options:
+          --images <DIR>      Folder of aligned faces that the pairs list speaks of; without it, for a run, what it was verified on
+          --pairs <FILE>      Pairs list: LFW's `pairs.txt` or a CSV with the columns a, b, same
+          --mirror[=<BOOL>]   Add the embedding of the mirror image [for a run as it was configured, else false] [possible values: true, false]
+          --backbone <NAME>   The network of a file that does not say it
+          --normalise <NAME>  How bytes become numbers where the file does not say it: 127.5, 128 or imagenet
+          --batch-size <N>    Images per batch [default: 32]
+          --out <DIR>         Folder for the ROC, the histogram and the figures
+          --json              Print one JSON document on stdout
+      -h, --help              Print help
+    ");
+}
