@@ -12,7 +12,7 @@ use arcface_data::source::{Holdout, SameName};
 use arcface_data::{Augmentation, Normalisation, OnCorrupt};
 use arcface_models::Architecture;
 use serde::{Deserialize, Serialize};
-use toml::Table;
+use toml::{Table, Value};
 
 use crate::cli::ConfigArguments;
 
@@ -21,8 +21,6 @@ pub(crate) use values::{Curve, DeviceChoice, Every, Identities, Method, Precisio
 /// The configurations that come with the binary.
 const BUILT_IN: [(&str, &str); 2] =
     [("default", include_str!("../configs/default.toml")), ("lfw_actors", include_str!("../configs/lfw_actors.toml"))];
-
-const NONE_HELD_OUT: Holdout = Holdout::Identities(0);
 
 /// A whole experiment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -156,13 +154,19 @@ impl Chosen {
         Self { config, name, explicit, notes: Vec::new() }
     }
 
-    /// Identities are held out to verify on; with pairs of the user's own there is no need to, unless they say so.
-    fn train_on_all_where_pairs_are_given(&mut self) {
-        let holdout = &mut self.config.data.holdout;
-        if self.config.eval.pairs.is_some() && !self.explicit.contains("data.holdout") && *holdout != NONE_HELD_OUT {
-            *holdout = NONE_HELD_OUT;
-            self.notes.push("data.holdout = 0: eval.pairs says what to verify on".to_owned());
-        }
+    /// Identities are held out to verify on. Drawn ones cost nothing, real ones are dear; with pairs of the user's own
+    /// none are needed. What the user said about it stands.
+    fn hold_out_what_is_needed(&mut self) {
+        let (holdout, note) = match (&self.config.eval.pairs, self.config.data.source) {
+            _ if self.is_explicit("data.holdout") => return,
+            (Some(_), _) => (Holdout::Identities(0), "data.holdout = 0: eval.pairs says what to verify on"),
+            (None, SourceKind::Procedural) => return,
+            (None, SourceKind::Folder | SourceKind::Joined) => {
+                (Holdout::Fraction(0.1), "data.holdout = 0.1: nine in ten identities are trained on")
+            }
+        };
+        self.config.data.holdout = holdout;
+        self.notes.push(note.to_owned());
     }
 
     pub(crate) fn is_explicit(&self, key: &str) -> bool {
@@ -207,7 +211,7 @@ pub(crate) fn choose(arguments: &ConfigArguments) -> anyhow::Result<Chosen> {
         config = Config::from_table(table).context("--set")?;
     }
     let mut chosen = Chosen { config, name: file.name, explicit, notes };
-    chosen.train_on_all_where_pairs_are_given();
+    chosen.hold_out_what_is_needed();
     Ok(chosen)
 }
 
@@ -277,7 +281,7 @@ impl Config {
     pub(crate) fn loss(&self) -> (&str, Table) {
         let mut parameters = self.loss.clone();
         parameters.remove("name");
-        (self.loss.get("name").and_then(toml::Value::as_str).unwrap_or_default(), parameters)
+        (self.loss.get("name").and_then(Value::as_str).unwrap_or_default(), parameters)
     }
 
     fn check(&self) -> anyhow::Result<()> {

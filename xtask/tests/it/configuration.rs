@@ -83,10 +83,13 @@ fn the_name_that_is_there_already_resets_nothing() {
 }
 
 #[test]
-fn pairs_of_the_users_own_need_no_identities_held_out() {
+fn as_many_identities_are_held_out_as_are_needed() {
     let pairs = ["--set", "eval.pairs=p.csv", "--set", "eval.images=faces"];
     let table: Table = text(&mut config(&pairs)).parse().unwrap();
     assert_eq!(table["data"]["holdout"].as_integer(), Some(0));
+    let folder: Table =
+        text(&mut config(&["--set", "data.source=folder", "--set", "data.path=faces"])).parse().unwrap();
+    assert_eq!(folder["data"]["holdout"].as_float(), Some(0.1));
     let explicit = [&pairs[..], &["--set", "data.holdout=7"]].concat();
     let table: Table = text(&mut config(&explicit)).parse().unwrap();
     assert_eq!(table["data"]["holdout"].as_integer(), Some(7));
