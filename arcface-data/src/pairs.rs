@@ -5,7 +5,7 @@ mod csv;
 mod draw;
 mod lfw;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -127,7 +127,7 @@ impl PairList {
             return Err(Error::file(root, "no such folder of faces; check the path"));
         }
         let mut files = Vec::new();
-        let mut known = HashMap::new();
+        let mut known = BTreeMap::new();
         let mut missing = Vec::new();
         let mut positions = Vec::with_capacity(self.len());
         for (pair, line) in self.pairs.iter().zip(&self.lines) {

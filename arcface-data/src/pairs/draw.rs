@@ -1,7 +1,7 @@
 //! Pairs drawn from a source: as many genuine as impostor ones, none twice, in folds that share no identity.
 //! Knows labels and numbers of images; opens none.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arcface_core::seed::{Purpose, rng};
@@ -276,7 +276,7 @@ fn pair_set(source: Arc<dyn Source>, drawn: &[Drawn]) -> PairSet {
     };
     let list = PairList::new(drawn.iter().map(pair).collect(), "drawn pairs");
     let images: Vec<usize> = drawn.iter().flat_map(|drawn| drawn.images).collect::<BTreeSet<_>>().into_iter().collect();
-    let places: HashMap<usize, usize> = images.iter().enumerate().map(|(place, image)| (*image, place)).collect();
+    let places: BTreeMap<usize, usize> = images.iter().enumerate().map(|(place, image)| (*image, place)).collect();
     let positions = drawn.iter().map(|drawn| drawn.images.map(|image| places[&image])).collect();
     PairSet { list, source, images, positions }
 }

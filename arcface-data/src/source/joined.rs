@@ -1,7 +1,7 @@
 //! Several sources as one, labels renumbered; what becomes of a name that two of them use is chosen, never assumed.
 //! Knows no files; works for every source.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arcface_core::{Error, Result};
@@ -53,7 +53,7 @@ impl JoinedSource {
             )));
         }
         let mut joined = Self { parts: Vec::new(), identities: Vec::new(), shared: shared.keys().cloned().collect() };
-        let mut labels = HashMap::new();
+        let mut labels = BTreeMap::new();
         let mut first = 0;
         for (name, source) in sources {
             let own = (0..source.num_identities() as u32).map(|label| source.identity(label));
@@ -75,7 +75,7 @@ impl JoinedSource {
         &self.shared
     }
 
-    fn label_for(&mut self, identity: String, same_name: SameName, labels: &mut HashMap<String, u32>) -> Result<u32> {
+    fn label_for(&mut self, identity: String, same_name: SameName, labels: &mut BTreeMap<String, u32>) -> Result<u32> {
         match labels.get(&identity) {
             Some(label) if same_name == SameName::Merge => Ok(*label),
             Some(_) => Err(Error::Invalid(format!("identity `{identity}` would stand for two; rename a source"))),
