@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::cli::ConfigArguments;
+use crate::output;
 
 pub(crate) use values::{Curve, DeviceChoice, Every, Identities, Method, Precision, SamplerChoice, SourceKind};
 
@@ -180,13 +181,11 @@ impl Chosen {
 /// As [`choose`].
 pub(crate) fn print(arguments: &ConfigArguments) -> anyhow::Result<()> {
     if arguments.config.is_none() && arguments.set.is_empty() {
-        print!("{}", built_in("default").unwrap_or_default());
-        return Ok(());
+        return output::text(built_in("default").unwrap_or_default());
     }
     let chosen = choose(arguments)?;
     chosen.notes.iter().for_each(|note| eprintln!("{note}"));
-    print!("{}", chosen.config.to_toml()?);
-    Ok(())
+    output::text(&chosen.config.to_toml()?)
 }
 
 /// The configuration that the arguments ask for: defaults, then the file, then each `--set`.

@@ -11,6 +11,7 @@ use arcface_data::{
 };
 
 use crate::cli::{DataArguments, DataCommand, GenerateArguments, InspectArguments, InspectDepth, PairsArguments};
+use crate::output;
 use crate::progress::Progress;
 
 /// Runs one of the commands.
@@ -33,12 +34,7 @@ fn inspect(arguments: &InspectArguments) -> anyhow::Result<()> {
         InspectDepth::Pixels => Depth::Pixels,
     };
     let inspection = Inspection::of(&source, depth, threads());
-    if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&inspection)?);
-    } else {
-        print!("{inspection}");
-    }
-    Ok(())
+    if arguments.json { output::json(&inspection) } else { output::text(&inspection.to_string()) }
 }
 
 /// Draws faces into a folder.

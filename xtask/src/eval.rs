@@ -14,7 +14,7 @@ use crate::net::{Net, Overrides};
 use crate::progress::Progress;
 use crate::run::RunFolder;
 use crate::verify::{Mirror, Presentation, Verified, Verifier};
-use crate::{interrupt, sources};
+use crate::{interrupt, output, sources};
 
 /// Threads that read faces ahead.
 const WORKERS: usize = 2;
@@ -36,11 +36,10 @@ pub(crate) fn run(arguments: &EvalArguments) -> anyhow::Result<()> {
         write(&verified, &net, mirror, folder)?;
     }
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&document(&verified, &net, mirror))?);
+        output::json(&document(&verified, &net, mirror))
     } else {
-        print!("{}", table(&verified.verification));
+        output::text(&table(&verified.verification))
     }
-    Ok(())
 }
 
 fn verify(net: &Net, set: PairSet, mirror: Mirror, batch_size: usize) -> anyhow::Result<Verified> {
@@ -61,7 +60,7 @@ fn verify(net: &Net, set: PairSet, mirror: Mirror, batch_size: usize) -> anyhow:
 
 /// The configuration of the run that NET names or lies in, if it is one.
 fn run_configuration(net: &Path) -> anyhow::Result<Option<Config>> {
-    let run = net.ancestors().take(4).map(RunFolder::at).find(|run| run.config().is_file());
+    let run = net.ancestors().take(4).map(RunFolder::at).find(RunFolder::is_begun);
     run.map(|run| config::resume(&run.config(), &[])).transpose()
 }
 

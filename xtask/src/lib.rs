@@ -14,6 +14,7 @@ mod host;
 mod interrupt;
 mod losses;
 mod net;
+mod output;
 mod progress;
 mod run;
 mod sources;

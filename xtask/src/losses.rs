@@ -10,8 +10,8 @@ use arcface_losses::{LossEntry, Objective, defaults};
 use serde_json::Value;
 use toml::Table;
 
-use crate::assign;
 use crate::cli::{LossesArguments, LossesCommand, LossesEvalArguments};
+use crate::{assign, output};
 
 /// The tensors that `losses eval` reads.
 const INPUTS: [&str; 4] = ["embeddings", "centers", "labels", "bias"];
@@ -25,13 +25,9 @@ pub(crate) fn run(arguments: &LossesArguments) -> anyhow::Result<()> {
         Some(LossesCommand::Eval(arguments)) => evaluate(arguments),
         None if arguments.json => {
             let all = arcface_losses::losses()?.into_iter().map(document).collect::<anyhow::Result<Vec<_>>>()?;
-            println!("{}", serde_json::to_string_pretty(&all)?);
-            Ok(())
+            output::json(&all)
         }
-        None => {
-            print!("{}", list(&arcface_losses::losses()?));
-            Ok(())
-        }
+        None => output::text(&list(&arcface_losses::losses()?)),
     }
 }
 

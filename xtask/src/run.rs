@@ -15,6 +15,9 @@ pub(crate) const WEIGHTS: &str = "weights.safetensors";
 /// Everything else that training goes on with.
 pub(crate) const STATE: &str = "state.safetensors";
 
+/// What a run was made by.
+pub(crate) const PROVENANCE: &str = "run.json";
+
 const CHECKPOINT: &str = "step-";
 
 /// The folder of one run.
@@ -68,7 +71,7 @@ impl RunFolder {
     pub(crate) fn existing(runs: &Path, name: &str) -> anyhow::Result<Self> {
         check_name(name)?;
         let run = Self { path: runs.join(name) };
-        if !run.config().is_file() {
+        if !run.is_begun() {
             bail!("{}: no run to go on with; expected its {}", run.path.display(), run.config().display());
         }
         Ok(run)
@@ -80,6 +83,11 @@ impl RunFolder {
 
     pub(crate) fn name(&self) -> String {
         self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// Whether a run of ours was begun here, rather than some other program's `config.toml` standing around.
+    pub(crate) fn is_begun(&self) -> bool {
+        self.config().is_file() && self.path.join(PROVENANCE).is_file()
     }
 
     /// The resolved configuration.

@@ -14,11 +14,11 @@ use crate::checkpoint::{self, Progress};
 use crate::cli::TrainArguments;
 use crate::config::{self, Chosen, Config};
 use crate::interrupt::{self, Interrupted};
-use crate::progress;
-use crate::run::{RunFolder, WEIGHTS};
+use crate::run::{PROVENANCE, RunFolder, WEIGHTS};
 use crate::sources::{self, Faces};
 use crate::trainer::{Outcome, Trainer};
 use crate::verify::{Presentation, Verifier};
+use crate::{output, progress};
 
 /// Steps in a row that may be skipped before the run ends with advice.
 const MOST_SKIPPED: u64 = 20;
@@ -76,7 +76,7 @@ fn begin(arguments: &TrainArguments) -> anyhow::Result<Session> {
     }
     let mut session = Session::new(chosen, faces, make_run)?;
     session.run.write("config.toml", &session.plan.config.to_toml()?)?;
-    session.run.write_json("run.json", &outcome::provenance())?;
+    session.run.write_json(PROVENANCE, &outcome::provenance())?;
     session.before_training()?;
     Ok(session)
 }
@@ -223,7 +223,7 @@ impl Session {
         let summary = outcome::summary(&self.run, &self.plan, &self.progress, self.seconds());
         self.run.write_json("summary.json", &summary)?;
         if arguments.json {
-            println!("{}", serde_json::to_string_pretty(&summary)?);
+            output::json(&summary)?;
         }
         eprint!("{}", outcome::last_words(&self.run, &self.plan, &self.progress, self.seconds()));
         Ok(())

@@ -404,3 +404,12 @@ fn the_input_is_never_replaced() {
     assert_snapshot!(fail(xtask(folder.path()).args(eval)), @"error: --output ./in.safetensors: is the input; choose another name");
     assert_eq!(fs::read(folder.path().join("in.safetensors")).unwrap(), before);
 }
+
+#[test]
+fn a_reader_that_closes_the_pipe_is_no_error() {
+    let folder = tempdir().unwrap();
+    let mut child =
+        xtask(folder.path()).args(["losses", "--json"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert!(child.wait().unwrap().success());
+}
