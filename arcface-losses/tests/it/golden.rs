@@ -18,7 +18,7 @@ use crate::table;
 // wk = np.cos(0.5 + 1.9 * np.arange(C * K * D)).reshape(C, K, D)
 // y = np.array([2, 0, 4, 2])
 // unit = lambda v: v / np.linalg.norm(v, axis=-1, keepdims=True)
-// cos, cosk = unit(x) @ unit(w).T, np.einsum('bd,ckd->bck', unit(x), unit(wk)).max(-1)
+// cos, cosk = unit(x) @ unit(w).T, np.einsum('bd,cnd->bcn', unit(x), unit(wk)).max(-1)
 // def ce(z): return np.mean(np.log(np.exp(z).sum(1)) - z[np.arange(B), y])
 // def margin(f, c=cos, s=64.0):
 //     z = s * c; z[np.arange(B), y] = s * f(np.arccos(c[np.arange(B), y])); return ce(z)
