@@ -5,7 +5,7 @@ use arcface_core::{Error, Result, Scale};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::registry::{Base, Kind, LossEntry, Part, find, parse, to_table};
+use crate::registry::{Kind, LossEntry, Part, find, parse, to_table};
 use crate::term::Term;
 use crate::units::{self, NonNegative, SubCenters};
 
@@ -135,11 +135,7 @@ impl WeightedTerm {
 
 /// Whether the loss has unit class centers, and with them the parameters of [`HeadOptions`].
 pub(crate) fn has_head(entry: &LossEntry) -> bool {
-    match entry.kind {
-        Kind::Margin => true,
-        Kind::Head => false,
-        Kind::Term => entry.base == Base::NormFace,
-    }
+    entry.kind != Kind::Head && entry.has_centers()
 }
 
 /// The head's and the part's own default tables.

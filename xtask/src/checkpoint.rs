@@ -2,7 +2,7 @@
 //! Knows no schedule; it writes and reads what a trainer and its progress hold.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use arcface_core::candle::Tensor;
@@ -59,7 +59,7 @@ pub(crate) struct Interval {
 ///
 /// # Errors
 /// If it cannot be written; the checkpoints before are whole then.
-pub(crate) fn save(run: &RunFolder, plan: &Plan, trainer: &Trainer, progress: &Progress) -> anyhow::Result<PathBuf> {
+pub(crate) fn save(run: &RunFolder, plan: &Plan, trainer: &Trainer, progress: &Progress) -> anyhow::Result<()> {
     run.save_checkpoint(progress.step, |folder| {
         save_weights(&folder.join(WEIGHTS), run, plan, trainer, progress)?;
         save_state(&folder.join(STATE), trainer, progress)

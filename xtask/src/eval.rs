@@ -92,5 +92,5 @@ fn write(verified: &Verified, net: &Net, mirror: Mirror, folder: &Path) -> anyho
     std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     verified.draw(folder)?;
     let text = serde_json::to_string_pretty(&document(verified, net, mirror))? + "\n";
-    crate::verify::write_text(&folder.join("eval.json"), &text)
+    output::file(&folder.join("eval.json"), &text)
 }

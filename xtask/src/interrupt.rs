@@ -39,15 +39,10 @@ pub(crate) fn listen() -> anyhow::Result<()> {
     .context("Ctrl-C cannot be listened for")
 }
 
-/// Whether the user asked to stop.
-pub(crate) fn is_asked() -> bool {
-    INTERRUPTED.load(Ordering::Relaxed)
-}
-
 /// An error if the user asked to stop.
 ///
 /// # Errors
 /// [`Interrupted`].
 pub(crate) fn check() -> Result<(), Interrupted> {
-    if is_asked() { Err(Interrupted) } else { Ok(()) }
+    if INTERRUPTED.load(Ordering::Relaxed) { Err(Interrupted) } else { Ok(()) }
 }

@@ -1,9 +1,11 @@
-//! Results on stdout; everything else that is said goes to stderr.
+//! Results: on stdout, where everything else that is said goes to stderr, or in a text file.
 //! Knows no command.
 
 use std::io::{ErrorKind, Write};
+use std::path::Path;
 
 use anyhow::Context;
+use arcface_core::checkpoint::atomic_write;
 use serde::Serialize;
 
 /// Writes `text`; a reader who has seen enough and closed the pipe is no error.
@@ -24,4 +26,12 @@ pub(crate) fn text(text: &str) -> anyhow::Result<()> {
 /// As [`text`].
 pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     text(&(serde_json::to_string_pretty(value)? + "\n"))
+}
+
+/// Writes `text` into a file, whole or not at all.
+///
+/// # Errors
+/// If it cannot be written.
+pub(crate) fn file(path: &Path, text: &str) -> anyhow::Result<()> {
+    Ok(atomic_write(path, |file| file.write_all(text.as_bytes()))?)
 }

@@ -6,9 +6,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use arcface_core::checkpoint::atomic_write;
 use serde::Serialize;
 use serde_json::Value;
+
+use crate::output;
 
 /// Weights of a network, in a run and in each of its checkpoints.
 pub(crate) const WEIGHTS: &str = "weights.safetensors";
@@ -104,7 +105,7 @@ impl RunFolder {
     /// # Errors
     /// If it cannot be written.
     pub(crate) fn write(&self, name: &str, text: &str) -> anyhow::Result<()> {
-        Ok(atomic_write(&self.path.join(name), |file| file.write_all(text.as_bytes()))?)
+        output::file(&self.path.join(name), text)
     }
 
     /// Writes a JSON document of the run.
@@ -164,7 +165,7 @@ impl RunFolder {
         &self,
         step: u64,
         write: impl FnOnce(&Path) -> anyhow::Result<()>,
-    ) -> anyhow::Result<PathBuf> {
+    ) -> anyhow::Result<()> {
         let path = self.checkpoint(step);
         let partial = path.with_file_name(format!(".{CHECKPOINT}{step:08}.partial"));
         let written = fresh_folder(&partial).and_then(|()| write(&partial)).and_then(|()| put(&partial, &path));
@@ -173,7 +174,7 @@ impl RunFolder {
             let _ = fs::remove_dir_all(&partial);
             return Err(error.context(format!("checkpoint {} was not written; those before are whole", path.display())));
         }
-        Ok(path)
+        Ok(())
     }
 
     /// Removes all checkpoints but the last `keep`.

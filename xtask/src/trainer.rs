@@ -129,7 +129,7 @@ impl Trainer {
 }
 
 /// The network of a configuration.
-pub(crate) fn backbone_config(config: &Config) -> BackboneConfig {
+fn backbone_config(config: &Config) -> BackboneConfig {
     let model = &config.model;
     let usual = BackboneConfig::new(model.backbone);
     BackboneConfig {

@@ -14,8 +14,8 @@ use arcface_models::{Backbone, Mode};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::interrupt;
 use crate::sources::available_pairs;
+use crate::{interrupt, output};
 
 /// Whether the embedding of the mirror image is added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +94,7 @@ impl Verifier {
     /// If a face cannot be read, the network gives no usable embedding, or the user interrupts.
     pub(crate) fn verify(&self, backbone: &Backbone, progress: impl FnMut(u64)) -> anyhow::Result<Verified> {
         let embeddings = self.embed(backbone, progress)?;
-        self.verified(embeddings.squared_distances(&self.pairs())?)
+        self.verified(embeddings.squared_distances(&positions(&self.set))?)
     }
 
     /// The figures of raw pixels, HOG and a linear classifier that learns from pairs of `train`.
@@ -105,7 +105,7 @@ impl Verifier {
         let images = read_images(&*self.set.source, &self.set.images)?;
         let pictures = pictures(&images)?;
         let accuracy = |distances| anyhow::Ok(self.verified(distances)?.verification.accuracy);
-        let pairs = self.pairs();
+        let pairs = positions(&self.set);
         let classifier = learn(train, self.set.list.len(), seed)?;
         let differences =
             classifier.map(|classifier| accuracy(classifier.distances(&pictures, &pairs)?)).transpose()?;
@@ -119,10 +119,6 @@ impl Verifier {
     /// Number of faces.
     pub(crate) fn faces(&self) -> u64 {
         self.set.images.len() as u64
-    }
-
-    fn pairs(&self) -> Vec<(usize, usize)> {
-        self.set.positions.iter().map(|[a, b]| (*a, *b)).collect()
     }
 
     fn verified(&self, distances: Vec<f64>) -> anyhow::Result<Verified> {
@@ -175,18 +171,9 @@ impl Verified {
             &of_kind(false),
             Some(self.verification.threshold),
         )?;
-        write_text(&folder.join("roc.svg"), &report::roc_plot(&[("network", &roc)])?)?;
-        write_text(&folder.join("histogram.svg"), &histogram)
+        output::file(&folder.join("roc.svg"), &report::roc_plot(&[("network", &roc)])?)?;
+        output::file(&folder.join("histogram.svg"), &histogram)
     }
-}
-
-/// Writes a text file, whole or not at all.
-///
-/// # Errors
-/// If it cannot be written.
-pub(crate) fn write_text(path: &Path, text: &str) -> anyhow::Result<()> {
-    use std::io::Write;
-    Ok(arcface_core::checkpoint::atomic_write(path, |file| file.write_all(text.as_bytes()))?)
 }
 
 /// Images of a batch as a tensor (B, 3, H, W).
@@ -206,8 +193,12 @@ fn learn(train: &Arc<dyn Source>, count: usize, seed: u64) -> anyhow::Result<Opt
     }
     let (set, _) = draw_pairs(train.clone(), DrawPairs { count, folds: 1, seed }).context("pairs to learn from")?;
     let images = read_images(&*set.source, &set.images)?;
-    let pairs: Vec<(usize, usize)> = set.positions.iter().map(|[a, b]| (*a, *b)).collect();
-    Ok(Some(PixelDifferences::fit(&pictures(&images)?, &pairs, &set.list.same())?))
+    Ok(Some(PixelDifferences::fit(&pictures(&images)?, &positions(&set), &set.list.same())?))
+}
+
+/// The places of both faces of every pair.
+fn positions(set: &PairSet) -> Vec<(usize, usize)> {
+    set.positions.iter().map(|[a, b]| (*a, *b)).collect()
 }
 
 fn read_images(source: &dyn Source, indices: &[usize]) -> anyhow::Result<Vec<Image>> {
