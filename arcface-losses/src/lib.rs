@@ -33,8 +33,9 @@ pub mod triplet;
 pub mod units;
 mod warmup;
 
-pub use arcface_core::{Error, Result};
+pub use arcface_core::{Error, Margin as Radians, Result};
 pub use objective::{Evaluation, HeadShape, Objective, Output};
 pub use options::{HeadOptions, Pooling, defaults, resolve};
 pub use registry::{LossEntry, find, losses};
+pub use serde;
 pub use toml;

@@ -8,7 +8,8 @@ use std::ops::Deref;
 use arcface_core::ops::element::{Element, check_operands, storage, values};
 use arcface_core::seed::{Purpose, rng};
 use arcface_core::{Error, Gradients, Parameters, Result, Role, shape, sphere, with_element};
-use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Shape, Storage, Tensor};
+use candle_core::backprop::GradStore;
+use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Shape, Storage, Tensor, Var};
 use rand::Rng;
 use rand_distr::StandardNormal;
 use rayon::prelude::*;
@@ -159,6 +160,26 @@ impl Objective {
         let Evaluated { value, d_embeddings, gradients, target_cosines } = self.compute(embeddings, labels, step)?;
         let loss = embeddings.apply_op1(Connected { value, d_embeddings })?;
         Ok(Output { loss, value, gradients, target_cosines })
+    }
+
+    /// Gradients of everything that `output` depends on, for an optimiser of candle: those of candle's graph and those
+    /// of the head's own parameters, [`Objective::vars`].
+    ///
+    /// # Errors
+    /// If a tensor operation fails.
+    pub fn backward(&self, output: &Output) -> Result<GradStore> {
+        let mut store = output.loss.backward()?;
+        for (name, parameter) in self.parameters.iter() {
+            if let Some(gradient) = output.gradients.get(name) {
+                store.insert(parameter.var.as_tensor(), gradient.clone());
+            }
+        }
+        Ok(store)
+    }
+
+    /// The head's own parameters, for an optimiser of candle.
+    pub fn vars(&self) -> Vec<Var> {
+        self.parameters.iter().map(|(_, parameter)| parameter.var.clone()).collect()
     }
 
     /// The loss of a batch and all gradients as plain tensors, for comparison with other frameworks.

@@ -5,8 +5,11 @@
 //!
 //! ```ignore
 //! use my_margin as _;
-//! arcface_losses::testing::conformance!();
+//! arcface_losses::testing::conformance!("my_margin");
 //! ```
+//!
+//! The names are those that must be linked: a dependency that no path mentions registers nothing, and every property
+//! would hold of the losses that are there.
 
 use arcface_core::testing::{gradient_error, normal, slice_difference, values};
 use arcface_core::{Error, Result};
@@ -19,10 +22,18 @@ use crate::registry::{Kind, LossEntry, Part, Property, losses};
 use crate::{Evaluation, Objective, defaults};
 
 /// One test per general property; each runs over every loss that is linked in and honours the declared exceptions.
+/// One more asserts that the losses named are among them.
 #[macro_export]
 macro_rules! conformance {
-    () => {
-        $crate::conformance! {
+    ($($name:literal),* $(,)?) => {
+        #[test]
+        fn the_losses_named_are_linked_in() {
+            let names: &[&str] = &[$($name),*];
+            for name in names {
+                assert!($crate::find(name).is_ok(), "no loss `{name}` is linked in: write `use its_crate as _;`");
+            }
+        }
+        $crate::conformance! { properties:
             without_margin_it_is_normface NeutralIsNormface;
             lengths_do_not_matter LengthInvariance;
             rotations_do_not_matter RotationInvariance;
@@ -36,7 +47,7 @@ macro_rules! conformance {
             single_precision_agrees_with_double SinglePrecision;
         }
     };
-    ($($test:ident $property:ident;)*) => {
+    (properties: $($test:ident $property:ident;)*) => {
         mod every_linked_loss {
             $(
                 #[test]
@@ -194,9 +205,12 @@ fn invariance(entry: &LossEntry, change: fn(&Batch) -> Result<Batch>) -> Result<
     Ok(Verdict::small((before - after).abs() / before.abs().max(1.0), 1e-9))
 }
 
+/// The neutral parameters, each of which the loss must have: a misspelt one would leave the margin as it is.
 fn neutral(entry: &LossEntry) -> Result<Table> {
-    let invalid = |error: toml::de::Error| Error::Invalid(format!("neutral parameters: {}", error.message()));
-    entry.neutral.parse().map_err(invalid)
+    let invalid = |message: &str| Error::Invalid(format!("neutral parameters: {message}"));
+    let neutral: Table = entry.neutral.parse().map_err(|error: toml::de::Error| invalid(error.message()))?;
+    crate::resolve(entry.name, &neutral).map_err(|error| invalid(&error.to_string()))?;
+    Ok(neutral)
 }
 
 fn neutral_is_normface(entry: &LossEntry) -> Result<Verdict> {
@@ -231,6 +245,9 @@ fn falls_with_angle(entry: &LossEntry) -> Result<Verdict> {
 }
 
 fn falls_with_margin(entry: &LossEntry) -> Result<Verdict> {
+    if entry.kind != Kind::Margin {
+        return Ok(Verdict::DoesNotApply);
+    }
     let (from, to) = (neutral(entry)?, defaults(entry.name)?);
     let mut verdict = Verdict::Holds;
     for quarter in 0..4 {

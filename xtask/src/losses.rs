@@ -71,6 +71,9 @@ fn evaluate(arguments: &LossesEvalArguments) -> anyhow::Result<()> {
     )
     .with_context(place)?;
     let result = objective.evaluate(&input.embeddings, &input.labels, arguments.step).with_context(place)?;
+    if input.bias.is_some() && result.d_bias.is_none() {
+        eprintln!("tensor `bias`: left aside, `{}` has no bias", arguments.name);
+    }
     let mut output = BTreeMap::from([("loss", result.loss), ("d_embeddings", result.d_embeddings)]);
     output.extend(centers.map(|_| ("d_centers", result.d_centers)));
     output.extend(result.d_bias.map(|d_bias| ("d_bias", d_bias)));

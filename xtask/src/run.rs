@@ -73,7 +73,10 @@ impl RunFolder {
         check_name(name)?;
         let run = Self { path: runs.join(name) };
         if !run.is_begun() {
-            bail!("{}: no run to go on with; expected its {}", run.path.display(), run.config().display());
+            bail!(
+                "{}: no run to go on with; expected a folder with the files config.toml and {PROVENANCE} of a run",
+                run.path.display()
+            );
         }
         Ok(run)
     }

@@ -58,6 +58,7 @@ pub(super) fn run(workspace: &Workspace) -> anyhow::Result<()> {
     outcome.check("rustdoc", || {
         process::run(cargo(workspace).env("RUSTDOCFLAGS", "-D warnings").args(["doc", "--workspace", "--no-deps"]))
     });
+    outcome.check("examples", || lint_examples(workspace));
     // Under `cargo test` criterion runs every benchmark once, in the profile that the tests share.
     outcome.check("benches, once", || process::run(cargo(workspace).args(["test", "--workspace", "--bench", "*"])));
     for tool in &TOOLS {
@@ -67,6 +68,17 @@ pub(super) fn run(workspace: &Workspace) -> anyhow::Result<()> {
         outcome.target(workspace, target);
     }
     outcome.conclude()
+}
+
+/// Form and lints of the worked examples, which are workspaces of their own.
+fn lint_examples(workspace: &Workspace) -> anyhow::Result<()> {
+    for mut command in workspace.examples() {
+        process::run(command.args(["fmt", "--all", "--check"]))?;
+    }
+    for mut command in workspace.examples() {
+        process::run(command.args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    }
+    Ok(())
 }
 
 fn cargo(workspace: &Workspace) -> Command {

@@ -2,6 +2,7 @@
 //! Knows no rule.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, bail};
 use serde::Deserialize;
@@ -67,6 +68,20 @@ impl Workspace {
     /// Our own packages.
     pub(super) fn members(&self) -> impl Iterator<Item = &Package> {
         self.packages.iter().filter(|package| self.member_ids.contains(&package.id))
+    }
+
+    /// A cargo in each folder of `xtask/examples` that is a workspace of its own, sharing our target folder: the
+    /// third-party crates are then built once.
+    pub(super) fn examples(&self) -> impl Iterator<Item = Command> {
+        let entries = std::fs::read_dir(self.root.join("xtask").join("examples")).into_iter().flatten();
+        let mut folders: Vec<PathBuf> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
+        folders.retain(|folder| folder.join("Cargo.toml").is_file());
+        folders.sort();
+        folders.into_iter().map(|folder| {
+            let mut command = process::cargo(&folder);
+            command.env("CARGO_TARGET_DIR", &self.target);
+            command
+        })
     }
 }
 

@@ -2,7 +2,6 @@
 //! Knows no test in particular; a test that lacks its data prints a line that begins with `skipped`.
 
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
@@ -33,27 +32,11 @@ pub(super) fn run(workspace: &Workspace) -> anyhow::Result<()> {
 
 /// The worked examples first, so that the closing lines are those of the workspace.
 fn commands(workspace: &Workspace) -> Vec<Command> {
-    let examples = example_workspaces(workspace).into_iter().map(|folder| {
-        let mut command = process::cargo(&folder);
-        // One target folder: the third-party crates are then built once.
-        command.env("CARGO_TARGET_DIR", &workspace.target);
-        command
-    });
-    let mut commands: Vec<Command> = examples.chain([process::cargo(&workspace.root)]).collect();
+    let mut commands: Vec<Command> = workspace.examples().chain([process::cargo(&workspace.root)]).collect();
     for command in &mut commands {
         command.args(["test", "--workspace", "--no-fail-fast", "--", "--show-output"]);
     }
     commands
-}
-
-/// Folders of `xtask/examples` that are workspaces of their own.
-fn example_workspaces(workspace: &Workspace) -> Vec<PathBuf> {
-    let examples = workspace.root.join("xtask").join("examples");
-    let entries = std::fs::read_dir(examples).into_iter().flatten().filter_map(Result::ok);
-    let mut folders: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
-    folders.retain(|folder| folder.join("Cargo.toml").is_file());
-    folders.sort();
-    folders
 }
 
 fn place(command: &Command) -> String {

@@ -130,7 +130,7 @@ fn a_finished_run_goes_on_for_more_epochs_and_nothing_else() {
     let error = fail(&mut resume(folder.path(), "one", &["train.epochs=1"]));
     insta::assert_snapshot!(error, @"error: train.epochs: the run has come to step 18, 1 epochs end at step 6; expected more epochs");
     let error = fail(&mut resume(folder.path(), "two", &[]));
-    insta::assert_snapshot!(error, @"error: runs/two: no run to go on with; expected its runs/two/config.toml");
+    insta::assert_snapshot!(error, @"error: runs/two: no run to go on with; expected a folder with the files config.toml and run.json of a run");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use arcface_losses::margin::{Margin, Row, Target};
 use arcface_losses::toml::toml;
 use my_loss::{Parameters, X2Softmax};
 
-arcface_losses::testing::conformance!();
+arcface_losses::testing::conformance!("x2softmax");
 
 /// The target logit with the default parameters.
 fn at(angle: f64) -> Target {
