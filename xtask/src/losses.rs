@@ -71,16 +71,15 @@ fn evaluate(arguments: &LossesEvalArguments) -> anyhow::Result<()> {
     )
     .with_context(place)?;
     let result = objective.evaluate(&input.embeddings, &input.labels, arguments.step).with_context(place)?;
-    if input.bias.is_some() && result.d_bias.is_none() {
-        eprintln!("tensor `bias`: left aside, `{}` has no bias", arguments.name);
-    }
+    let left_aside = input.bias.is_some() && result.d_bias.is_none();
     let mut output = BTreeMap::from([("loss", result.loss), ("d_embeddings", result.d_embeddings)]);
     output.extend(centers.map(|_| ("d_centers", result.d_centers)));
     output.extend(result.d_bias.map(|d_bias| ("d_bias", d_bias)));
     let loss: f64 = output["loss"].to_dtype(DType::F64)?.to_scalar()?;
     let output = output.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect();
     save_tensors(&arguments.output, &output, &BTreeMap::new())?;
-    eprintln!("{}: loss {loss}, written to {}", arguments.name, arguments.output.display());
+    let note = if left_aside { "; `bias` was left aside, this loss has none" } else { "" };
+    eprintln!("{}: loss {loss}, written to {}{note}", arguments.name, arguments.output.display());
     Ok(())
 }
 

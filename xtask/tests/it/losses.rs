@@ -68,6 +68,18 @@ fn eval(inputs: &Named, name: &str, arguments: &[&str]) -> Named {
     load_tensors(&folder.path().join("out.safetensors")).unwrap().0
 }
 
+#[test]
+fn a_bias_that_the_loss_lacks_is_told() {
+    let told = |name: &str, inputs: &Named| {
+        let folder = tempdir().unwrap();
+        let output = succeed(&mut command(folder.path(), inputs, name, &[]));
+        String::from_utf8_lossy(&output.stderr).contains("`bias` was left aside")
+    };
+    assert!(told("arcface", &inputs()));
+    assert!(!told("arcface", &changed(&[], &["bias"])));
+    assert!(!told("softmax", &inputs()));
+}
+
 /// The message of a run that must leave no output.
 fn complaint(inputs: &Named, name: &str, arguments: &[&str]) -> String {
     let folder = tempdir().unwrap();
