@@ -20,6 +20,7 @@ pub mod error;
 pub mod ops;
 pub mod optim;
 pub mod parameters;
+pub mod pickle;
 pub mod schedule;
 pub mod seed;
 pub mod shape;

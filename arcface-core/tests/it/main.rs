@@ -14,6 +14,7 @@ mod matmul;
 mod optim;
 mod oracle;
 mod parameters;
+mod pickle;
 mod prelu;
 mod schedule;
 mod shape;
