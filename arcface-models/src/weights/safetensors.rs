@@ -1,12 +1,16 @@
-//! Weights as `.safetensors`, with metadata that make the file speak for itself.
+//! Weights in files of any form, with metadata that make the file speak for itself.
 //! Knows no training.
 
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use arcface_core::candle::DType;
 use arcface_core::checkpoint::{load_tensors, save_tensors};
 use arcface_core::{Error, Result};
 
+use crate::weights::torch::{self, Form, SNIFFED};
 use crate::weights::{Guess, Metadata, StateDict, recognise};
 use crate::{Backbone, BackboneConfig};
 
@@ -17,16 +21,41 @@ pub struct WeightsFile {
     pub state: StateDict,
     /// What the file says about itself; `None` in a foreign file.
     pub metadata: Option<Metadata>,
+    /// The names in the order of the file, where its form has one; else sorted.
+    pub order: Vec<String>,
+    /// What was left out or renamed when reading.
+    pub notes: Vec<String>,
 }
 
-/// Reads `path` without asking which network it holds.
+/// Reads `path` without asking which network it holds: `.safetensors` or, in both forms, torch's own `.pth`.
+///
+/// The form is that of the content, whatever the name ends in. Nothing of a torch file is run.
 ///
 /// # Errors
 /// If the file cannot be read, is damaged, or its metadata cannot be understood.
 pub fn read(path: &Path) -> Result<WeightsFile> {
-    let (state, metadata) = load_tensors(path)?;
-    let metadata = Metadata::from_map(metadata).map_err(|error| Error::file(path, error.to_string()))?;
-    Ok(WeightsFile { state, metadata })
+    let form = form(path)?;
+    if form == Form::Other {
+        let (state, metadata) = load_tensors(path)?;
+        let order = state.keys().cloned().collect();
+        return Ok(WeightsFile { state, metadata: understood(path, metadata)?, order, notes: Vec::new() });
+    }
+    let bytes = std::fs::read(path).map_err(|error| Error::io(path, error))?;
+    let file = torch::read(form, &bytes).map_err(|error| Error::file(path, error.to_string()))?;
+    let order = file.tensors.iter().map(|(name, _)| name.clone()).collect();
+    let state = file.tensors.into_iter().collect();
+    Ok(WeightsFile { state, metadata: understood(path, file.metadata)?, order, notes: file.notes })
+}
+
+fn form(path: &Path) -> Result<Form> {
+    let mut beginning = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(SNIFFED as u64).read_to_end(&mut beginning));
+    read.map_err(|error| Error::io(path, error))?;
+    Ok(Form::of(&beginning))
+}
+
+fn understood(path: &Path, metadata: BTreeMap<String, String>) -> Result<Option<Metadata>> {
+    Metadata::from_map(metadata).map_err(|error| Error::file(path, error.to_string()))
 }
 
 impl WeightsFile {

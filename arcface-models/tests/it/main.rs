@@ -8,4 +8,5 @@ mod gradients;
 mod oracle;
 mod properties;
 mod support;
+mod torch;
 mod weights;

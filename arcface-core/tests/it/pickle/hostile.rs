@@ -36,7 +36,7 @@ fn damage_is_told_with_its_place() {
     assert_snapshot!(refusal(b"N(."), @"pickle, byte 2: expected a value on the stack, found none; the pickle is damaged");
     assert_snapshot!(refusal(b"e."), @"pickle, byte 0: expected an open container, found none; the pickle is damaged");
     assert_snapshot!(refusal(b"\x87."), @"pickle, byte 0: expected 3 values on the stack, found 0; the pickle is damaged");
-    assert_snapshot!(refusal(b"(NNNd."), @"pickle, byte 4: expected a value for every key of a dict; the pickle is damaged");
+    assert_snapshot!(refusal(b"(]d."), @"pickle, byte 2: expected a value for every key of a dict; the pickle is damaged");
     assert_snapshot!(refusal(b"NNa."), @"pickle, byte 2: expected a list or set to add items to, got None of byte 0");
     assert_snapshot!(refusal(b"NNNs."), @"pickle, byte 3: expected a dict to add entries to, got None of byte 0");
     assert_snapshot!(refusal(b"h\x05."), @"pickle, byte 0: nothing was put into the memo as 5");
