@@ -283,7 +283,7 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn read_bytes(path: &Path) -> Result<Vec<u8>> {
+pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>> {
     let length = std::fs::metadata(path).map_err(|error| unreadable(path, error))?.len();
     if MAX_FILE_BYTES < length {
         let message = format!("expected an image of at most {} MiB, the file has {length} bytes", MAX_FILE_BYTES >> 20);

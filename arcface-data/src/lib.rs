@@ -8,6 +8,7 @@ pub mod image;
 pub mod inspect;
 pub mod loader;
 pub mod pairs;
+pub mod record;
 pub mod sampler;
 pub mod source;
 
@@ -19,4 +20,4 @@ pub use loader::{Batch, Batches, Loader, LoaderConfig, OnCorrupt};
 pub use pairs::{DrawPairs, Folds, Pair, PairList, PairSet, draw_pairs};
 pub use sampler::{Sampler, SamplerKind};
 pub use source::procedural::{ProceduralConfig, ProceduralSource};
-pub use source::{FolderOptions, FolderSource, Source};
+pub use source::{FolderOptions, FolderSource, RecordSource, Source};

@@ -162,7 +162,7 @@ impl Chosen {
             _ if self.is_explicit("data.holdout") => return,
             (Some(_), _) => (Holdout::Identities(0), "data.holdout = 0: eval.pairs says what to verify on"),
             (None, SourceKind::Procedural) => return,
-            (None, SourceKind::Folder | SourceKind::Joined) => {
+            (None, SourceKind::Folder | SourceKind::Record | SourceKind::Joined) => {
                 (Holdout::Fraction(0.1), "data.holdout = 0.1: nine in ten identities are trained on")
             }
         };
@@ -324,6 +324,11 @@ impl Data {
             }
             SourceKind::Folder if self.path.is_none() => {
                 bail!("data.path: expected the folder of faces, for data.source = \"folder\"; set data.path")
+            }
+            SourceKind::Record if self.path.is_none() => {
+                bail!(
+                    "data.path: expected a .rec or a folder with train.rec, for data.source = \"record\"; set data.path"
+                )
             }
             SourceKind::Joined if self.sources.is_empty() => {
                 bail!("data.sources: expected at least one [[data.sources]], for data.source = \"joined\"")

@@ -9,7 +9,7 @@ use arcface_data::pairs::Folds;
 use arcface_data::source::{JoinedSource, hold_out, images_by_identity};
 use arcface_data::{
     DrawPairs, FolderOptions, FolderSource, LoaderConfig, PairList, PairSet, ProceduralConfig, ProceduralSource,
-    SamplerKind, Source, draw_pairs,
+    RecordSource, SamplerKind, Source, draw_pairs,
 };
 
 use crate::config::{Chosen, Config, Data, Identities, SamplerChoice, SourceKind};
@@ -88,6 +88,7 @@ fn source(config: &Config) -> anyhow::Result<Arc<dyn Source>> {
             };
             Arc::new(folder(data.path.as_deref().unwrap_or(Path::new("")), list)?)
         }
+        SourceKind::Record => Arc::new(RecordSource::open(expand(data.path.as_deref().unwrap_or(Path::new("")))?)?),
         SourceKind::Joined => Arc::new(joined(data)?),
     })
 }

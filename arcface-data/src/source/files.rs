@@ -1,6 +1,7 @@
 //! Single image files as a source: the faces that a pairs list names, or photographs on the command line.
 //! Knows no identities; all files carry label 0.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use arcface_core::Result;
@@ -39,6 +40,9 @@ impl Source for FileSource {
     }
     fn describe(&self, index: usize) -> String {
         self.paths[index].display().to_string()
+    }
+    fn encoded(&self, index: usize) -> Result<Option<Cow<'_, [u8]>>> {
+        image::read_bytes(&self.paths[index]).map(|bytes| Some(bytes.into()))
     }
     fn dimensions(&self, index: usize) -> Result<(usize, usize)> {
         image::read_dimensions(&self.paths[index])

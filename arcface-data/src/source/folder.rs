@@ -1,6 +1,7 @@
 //! A folder of faces: one sub-folder per identity, named after it, with JPEG and PNG files.
 //! Knows no alignment and no sizes; files are opened when their image is asked for.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fs::{self, DirEntry};
 use std::io::ErrorKind;
@@ -91,6 +92,9 @@ impl Source for FolderSource {
     }
     fn file_name(&self, index: usize) -> Option<String> {
         Some(self.images[index].file.to_string())
+    }
+    fn encoded(&self, index: usize) -> Result<Option<Cow<'_, [u8]>>> {
+        image::read_bytes(&self.path(index)).map(|bytes| Some(bytes.into()))
     }
     fn dimensions(&self, index: usize) -> Result<(usize, usize)> {
         image::read_dimensions(&self.path(index))

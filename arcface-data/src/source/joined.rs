@@ -1,6 +1,7 @@
 //! Several sources as one, labels renumbered; what becomes of a name that two of them use is chosen, never assumed.
 //! Knows no files; works for every source.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -156,6 +157,10 @@ impl Source for JoinedSource {
         let (part, own) = self.part(index);
         let merged = self.shared.binary_search(&self.identity(self.label(index))).is_ok();
         if merged { None } else { part.source.file_name(own) }
+    }
+    fn encoded(&self, index: usize) -> Result<Option<Cow<'_, [u8]>>> {
+        let (part, own) = self.part(index);
+        part.source.encoded(own)
     }
     fn dimensions(&self, index: usize) -> Result<(usize, usize)> {
         let (part, own) = self.part(index);

@@ -5,8 +5,10 @@ mod files;
 mod folder;
 mod joined;
 pub mod procedural;
+mod record;
 mod subset;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arcface_core::Result;
@@ -17,6 +19,7 @@ pub use files::FileSource;
 pub(crate) use folder::is_folder_name;
 pub use folder::{FolderOptions, FolderSource, read_identities};
 pub use joined::{JoinedSource, SameName};
+pub use record::RecordSource;
 pub use subset::{Holdout, Subset, hold_out};
 
 /// A set of labelled faces, readable from any number of threads at once.
@@ -55,6 +58,14 @@ pub trait Source: Send + Sync {
         None
     }
 
+    /// The JPEG or PNG that image `index` is decoded from, as it stands in its file; `None` where there is none.
+    ///
+    /// # Errors
+    /// If its file cannot be read; whether it holds an image is not looked at.
+    fn encoded(&self, _index: usize) -> Result<Option<Cow<'_, [u8]>>> {
+        Ok(None)
+    }
+
     /// Width and height of image `index`, without decoding it where the source can.
     ///
     /// # Errors
@@ -85,6 +96,9 @@ impl<S: Source + ?Sized> Source for Arc<S> {
     }
     fn file_name(&self, index: usize) -> Option<String> {
         (**self).file_name(index)
+    }
+    fn encoded(&self, index: usize) -> Result<Option<Cow<'_, [u8]>>> {
+        (**self).encoded(index)
     }
     fn dimensions(&self, index: usize) -> Result<(usize, usize)> {
         (**self).dimensions(index)

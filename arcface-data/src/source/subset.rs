@@ -1,6 +1,7 @@
 //! Some identities of a source, and its division into identities to train on and identities held out.
 //! Knows no files; works for every source.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arcface_core::seed::{Purpose, rng};
@@ -116,6 +117,9 @@ impl Source for Subset {
     }
     fn file_name(&self, index: usize) -> Option<String> {
         self.source.file_name(self.images[index].0)
+    }
+    fn encoded(&self, index: usize) -> Result<Option<Cow<'_, [u8]>>> {
+        self.source.encoded(self.images[index].0)
     }
     fn dimensions(&self, index: usize) -> Result<(usize, usize)> {
         self.source.dimensions(self.images[index].0)

@@ -7,4 +7,7 @@ mod messages;
 mod procedural;
 mod properties;
 mod real;
+mod record;
+mod record_messages;
+mod reference;
 mod support;

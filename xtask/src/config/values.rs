@@ -14,6 +14,8 @@ pub(crate) enum SourceKind {
     Procedural,
     /// One folder.
     Folder,
+    /// RecordIO.
+    Record,
     /// Several folders.
     Joined,
 }

@@ -1,0 +1,15 @@
+//! RecordIO, the container that MXNet and insightface keep faces in: `.rec`, with `.idx` and `property` beside it.
+//! Knows no order of training and decodes no image; [`RecordSource`](crate::RecordSource) does.
+
+mod file;
+mod frame;
+mod header;
+mod index;
+mod writer;
+
+pub use file::{IndexOrigin, Record, RecordFile, read_property};
+pub use header::LARGEST_LABEL;
+pub use writer::{RecordWriter, Written};
+
+/// What is wrong with some bytes, to be put behind the name of their file.
+type Said<T> = std::result::Result<T, String>;
