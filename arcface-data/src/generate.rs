@@ -9,7 +9,7 @@ use std::sync::mpsc::channel;
 use arcface_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::image::{write_jpeg, write_png};
+use crate::image::{Image, write_jpeg, write_png};
 use crate::source::{Source, is_folder_name, keys};
 
 /// The form of the files.
@@ -24,10 +24,22 @@ pub enum FileFormat {
 }
 
 impl FileFormat {
-    fn extension(self) -> &'static str {
+    /// What names of such files end in.
+    pub fn extension(self) -> &'static str {
         match self {
             Self::Png => "png",
             Self::Jpeg(_) => "jpg",
+        }
+    }
+
+    /// Writes an image in this form, whole or not at all.
+    ///
+    /// # Errors
+    /// As [`write_png`] and [`write_jpeg`].
+    pub fn write(self, path: &Path, image: &Image) -> Result<()> {
+        match self {
+            Self::Png => write_png(path, image),
+            Self::Jpeg(quality) => write_jpeg(path, image, quality),
         }
     }
 }
@@ -84,11 +96,7 @@ fn write_images(
 }
 
 fn write_image(source: &dyn Source, index: usize, path: &Path, format: FileFormat) -> Result<()> {
-    let image = source.image(index)?;
-    match format {
-        FileFormat::Png => write_png(path, &image),
-        FileFormat::Jpeg(quality) => write_jpeg(path, &image, quality),
-    }
+    format.write(path, &source.image(index)?)
 }
 
 /// The file of every image.

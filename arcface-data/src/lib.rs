@@ -1,6 +1,7 @@
 //! Sources of faces: files → aligned, normalised, shuffled batches.
 //! Knows no device but the CPU, no network and no loss.
 
+pub mod align;
 pub mod augment;
 pub mod faces;
 pub mod generate;
@@ -12,6 +13,7 @@ pub mod record;
 pub mod sampler;
 pub mod source;
 
+pub use align::{LandmarkList, Landmarks, Sides, Similarity};
 pub use augment::{Augmentation, Normalisation};
 pub use generate::{FileFormat, generate};
 pub use image::Image;

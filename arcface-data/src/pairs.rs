@@ -1,7 +1,7 @@
 //! Lists of genuine and impostor pairs: read, written, resolved to images, or drawn from a source.
 //! Knows no embeddings and no distances; images are named and numbered, not opened.
 
-mod csv;
+pub(crate) mod csv;
 mod draw;
 mod lfw;
 

@@ -9,6 +9,7 @@ use arcface_core::{Error, Result};
 
 use super::cache::Cache;
 use super::{Batch, LoaderConfig, OnCorrupt};
+use crate::align::TEMPLATE_SIZE;
 use crate::augment::{self, Facing, flips, lay};
 use crate::image::Image;
 use crate::sampler::Sampler;
@@ -136,10 +137,12 @@ impl Reader {
             return Ok(image);
         }
         Err(Error::Invalid(format!(
-            "{}: expected an image of {size}×{size} pixels, got {}×{}; align and resize the data set first",
+            "{}: expected an image of {size}×{size} pixels, got {}×{}; align the photographs first: \
+             cargo xtask data align IMAGES LANDMARKS.csv --out DIR{}",
             self.source.describe(index),
             image.width,
-            image.height
+            image.height,
+            if size == TEMPLATE_SIZE { String::new() } else { format!(" --size {size}") }
         )))
     }
 }

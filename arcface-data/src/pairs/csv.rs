@@ -71,7 +71,7 @@ fn quoted(field: &str) -> String {
 }
 
 /// The fields of a line; one in quotes may have commas, and a doubled quote stands for one.
-fn fields(line: &str) -> Vec<String> {
+pub(crate) fn fields(line: &str) -> Vec<String> {
     let mut fields = vec![String::new()];
     let mut in_quotes = false;
     let mut characters = line.trim_end().trim_start_matches('\u{feff}').chars().peekable();

@@ -202,7 +202,7 @@ fn files_of_identity(folder: &Path) -> Result<Vec<String>> {
 }
 
 /// The entries of a folder without hidden ones and droppings.
-fn read_folder(folder: &Path) -> Result<Vec<DirEntry>> {
+pub(super) fn read_folder(folder: &Path) -> Result<Vec<DirEntry>> {
     let entries = fs::read_dir(folder).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
     let entries = entries.map_err(|error| unreadable(folder, error))?;
     Ok(entries.into_iter().filter(|entry| !is_dropping(entry)).collect())
@@ -221,7 +221,7 @@ fn is_dropping(entry: &DirEntry) -> bool {
     name.as_encoded_bytes().starts_with(b".") || DROPPINGS.iter().any(|dropping| name == *dropping)
 }
 
-fn name_of(entry: &DirEntry) -> Result<String> {
+pub(super) fn name_of(entry: &DirEntry) -> Result<String> {
     let not_unicode = |_| Error::file(entry.path(), "the name is not UTF-8; rename it");
     entry.file_name().into_string().map_err(not_unicode)
 }

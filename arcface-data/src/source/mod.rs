@@ -7,6 +7,7 @@ mod joined;
 pub mod procedural;
 mod record;
 mod subset;
+mod walk;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ pub use folder::{FolderOptions, FolderSource, read_identities};
 pub use joined::{JoinedSource, SameName};
 pub use record::RecordSource;
 pub use subset::{Holdout, Subset, hold_out};
+pub use walk::image_files;
 
 /// A set of labelled faces, readable from any number of threads at once.
 ///

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use arcface_data::{Depth, FolderOptions, FolderSource, Inspection, PairList, Source};
 
 /// The folder of real faces, if it is there.
-fn data() -> Option<PathBuf> {
+pub(crate) fn data() -> Option<PathBuf> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
     let root = std::env::var_os("ARCFACE_DATA").map_or_else(beside, PathBuf::from);
     if root.is_dir() {
