@@ -19,7 +19,7 @@ pub use generate::{FileFormat, generate};
 pub use image::Image;
 pub use inspect::{Depth, Inspection};
 pub use loader::{Batch, Batches, Loader, LoaderConfig, OnCorrupt};
-pub use pairs::{DrawPairs, Folds, Pair, PairList, PairSet, draw_pairs};
+pub use pairs::{DrawPairs, Folds, Pair, PairList, PairSet, draw_pairs, read_bin, write_bin};
 pub use sampler::{Sampler, SamplerKind};
 pub use source::procedural::{ProceduralConfig, ProceduralSource};
 pub use source::{FolderOptions, FolderSource, RecordSource, Source};

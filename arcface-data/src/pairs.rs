@@ -1,6 +1,7 @@
 //! Lists of genuine and impostor pairs: read, written, resolved to images, or drawn from a source.
 //! Knows no embeddings and no distances; images are named and numbered, not opened.
 
+mod bin;
 pub(crate) mod csv;
 mod draw;
 mod lfw;
@@ -16,6 +17,7 @@ use arcface_core::{Error, Result};
 use crate::image::{EXTENSIONS, unreadable};
 use crate::source::{FileSource, Source};
 
+pub use bin::{BinSource, read_bin, write_bin};
 pub use draw::{DrawPairs, Folds, draw_pairs};
 
 /// Folds that pairs are dealt into where a list does not divide them itself.

@@ -19,6 +19,8 @@ pub(crate) enum Command {
     Train(TrainArguments),
     /// Verify pairs of faces with a network.
     Eval(EvalArguments),
+    /// Write a network's weights for torch (`.pth`) or as `.safetensors`.
+    Export(ExportArguments),
     /// List the losses that are linked in, or compute one on given embeddings.
     Losses(LossesArguments),
     /// Print a configuration, complete and checked.
@@ -72,6 +74,9 @@ pub(crate) struct EvalArguments {
     /// Pairs list: LFW's `pairs.txt` or a CSV with the columns a, b, same.
     #[arg(long, value_name = "FILE", requires = "images")]
     pub(crate) pairs: Option<PathBuf>,
+    /// Verification set in one file, insightface's `.bin`, in place of images and pairs.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["images", "pairs"])]
+    pub(crate) bin: Option<PathBuf>,
     /// Add the embedding of the mirror image [for a run as it was configured, else false].
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
     pub(crate) mirror: Option<bool>,
@@ -90,6 +95,15 @@ pub(crate) struct EvalArguments {
     /// Print one JSON document on stdout.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArguments {
+    /// A run's folder, a checkpoint or a weights file: `.safetensors` or torch's `.pth`.
+    pub(crate) net: PathBuf,
+    /// New file to write; its ending says the form: `.pth`, `.pt` or `.ckpt` for torch, else `.safetensors`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -143,11 +157,13 @@ pub(crate) enum DataCommand {
     Generate(GenerateArguments),
     /// Draw balanced genuine and impostor pairs of a folder's faces into a list.
     Pairs(PairsArguments),
+    /// Pack pairs and their faces into one verification file, insightface's `.bin`.
+    Bin(BinArguments),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct InspectArguments {
-    /// Folder with one sub-folder per identity.
+    /// Folder with one sub-folder per identity, or a verification set (`.bin`).
     pub(crate) folder: PathBuf,
     /// File with the identities to take, one per line.
     #[arg(long, value_name = "FILE")]
@@ -216,4 +232,16 @@ pub(crate) struct PairsArguments {
     /// Seed of the draw.
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BinArguments {
+    /// Pairs list: LFW's `pairs.txt` or a CSV with the columns a, b, same.
+    pub(crate) pairs: PathBuf,
+    /// Folder of faces that the list speaks of.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) images: PathBuf,
+    /// New file to write.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
 }

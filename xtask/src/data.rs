@@ -1,6 +1,8 @@
 //! `cargo xtask data`: folders of faces looked at, drawn, and paired.
 //! Knows no network.
 
+mod bin;
+
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -23,18 +25,25 @@ pub(crate) fn run(arguments: &DataArguments) -> anyhow::Result<()> {
         DataCommand::Inspect(arguments) => inspect(arguments),
         DataCommand::Generate(arguments) => draw(arguments),
         DataCommand::Pairs(arguments) => pair(arguments),
+        DataCommand::Bin(arguments) => bin::pack(arguments),
     }
 }
 
 fn inspect(arguments: &InspectArguments) -> anyhow::Result<()> {
+    if arguments.folder.is_file() {
+        return bin::inspect(arguments);
+    }
     let source = folder(&arguments.folder, arguments.identities.as_deref())?;
-    let depth = match arguments.depth {
+    let inspection = Inspection::of(&source, depth(arguments.depth), threads());
+    if arguments.json { output::json(&inspection) } else { output::text(&inspection.to_string()) }
+}
+
+fn depth(depth: InspectDepth) -> Depth {
+    match depth {
         InspectDepth::Names => Depth::Names,
         InspectDepth::Headers => Depth::Headers,
         InspectDepth::Pixels => Depth::Pixels,
-    };
-    let inspection = Inspection::of(&source, depth, threads());
-    if arguments.json { output::json(&inspection) } else { output::text(&inspection.to_string()) }
+    }
 }
 
 /// Draws faces into a folder.

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use arcface_data::{PairList, PairSet};
+use arcface_data::{PairList, PairSet, read_bin};
 use arcface_eval::report::table;
 use serde_json::{Value, json};
 
@@ -65,14 +65,20 @@ fn run_configuration(net: &Path) -> anyhow::Result<Option<Config>> {
 }
 
 fn pairs(arguments: &EvalArguments, configuration: Option<&Config>) -> anyhow::Result<PairSet> {
+    if let Some(bin) = &arguments.bin {
+        return Ok(read_bin(bin)?);
+    }
     if let (Some(images), Some(pairs)) = (&arguments.images, &arguments.pairs) {
         return Ok(PairList::read(pairs)?.resolve(images)?);
     }
     let Some(config) = configuration else {
-        bail!("{}: not a run, which would say what to verify on; give --images and --pairs", arguments.net.display());
+        bail!(
+            "{}: not a run, which would say what to verify on; give --images and --pairs, or --bin",
+            arguments.net.display()
+        );
     };
     let faces = sources::open(&mut Chosen::resumed(config.clone(), String::new()))?;
-    faces.pairs.context("the run held no identities out and names no pairs; give --images and --pairs")
+    faces.pairs.context("the run held no identities out and names no pairs; give --images and --pairs, or --bin")
 }
 
 fn mirror(arguments: &EvalArguments, configuration: Option<&Config>) -> Mirror {

@@ -9,6 +9,7 @@ mod cli;
 mod config;
 mod data;
 mod eval;
+mod export;
 mod gate;
 mod host;
 mod interrupt;
@@ -58,6 +59,7 @@ fn dispatch(command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Train(arguments) => train::run(arguments),
         Command::Eval(arguments) => eval::run(arguments),
+        Command::Export(arguments) => export::run(arguments),
         Command::Losses(arguments) => losses::run(arguments),
         Command::Config(arguments) => config::print(arguments),
         Command::Data(arguments) => data::run(arguments),

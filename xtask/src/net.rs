@@ -49,7 +49,7 @@ impl Net {
     pub(crate) fn load(path: &Path, overrides: &Overrides) -> anyhow::Result<Self> {
         let path = weights_of(path)?;
         let file = read(&path)?;
-        let mut notes = Vec::new();
+        let mut notes: Vec<String> = file.notes.iter().map(|note| format!("{}: {note}", path.display())).collect();
         let config = match &overrides.backbone {
             Some(name) => named(name, file.guess().ok().map(|guess| guess.config))?,
             None => file.guess().with_context(|| path.display().to_string())?.config,
@@ -64,7 +64,10 @@ impl Net {
 }
 
 /// The weights file that a run, a checkpoint or a file stands for.
-fn weights_of(path: &Path) -> anyhow::Result<PathBuf> {
+///
+/// # Errors
+/// If it is a folder without any.
+pub(crate) fn weights_of(path: &Path) -> anyhow::Result<PathBuf> {
     if !path.is_dir() {
         return Ok(path.to_owned());
     }

@@ -1,7 +1,7 @@
 //! Python pickles as data: one bounded interpreter of protocols 0 to 5, and a writer of plain ones.
 //! Knows no file and runs nothing: names come from a closed list, and calls become values that others may read.
 //!
-//! The opcodes are those of CPython's `Lib/pickletools.py`. Every value stands once, in one flat list; containers hold
+//! The opcodes are those of Python's `Lib/pickletools.py`. Every value stands once, in one flat list; containers hold
 //! numbers of values. So a value that is shared or contains itself costs nothing more, nothing recurses, and each byte
 //! of the pickle makes at most one value.
 

@@ -7,9 +7,8 @@ use super::bytes::Said;
 
 /// The bytes of a Python 2 string in quotes: `'a\x00\n'`.
 pub(super) fn unquoted(line: &[u8]) -> Said<Cow<'_, [u8]>> {
-    let inside = match line {
-        [b'\'', inside @ .., b'\''] | [b'"', inside @ .., b'"'] => inside,
-        _ => return Err("expected a string in quotes".to_owned()),
+    let ([b'\'', inside @ .., b'\''] | [b'"', inside @ .., b'"']) = line else {
+        return Err("expected a string in quotes".to_owned());
     };
     if !inside.contains(&b'\\') {
         return Ok(Cow::Borrowed(inside));

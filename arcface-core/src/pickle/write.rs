@@ -39,7 +39,7 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// If it cannot be written.
     pub fn finish(mut self) -> io::Result<()> {
-        self.op(b".")
+        self.op(b'.')
     }
 }
 
@@ -48,47 +48,47 @@ impl<W: Write> Writer<W> {
 impl<W: Write> Writer<W> {
     /// An empty list.
     pub fn empty_list(&mut self) -> io::Result<()> {
-        self.op(b"]")
+        self.op(b']')
     }
 
     /// An empty dict.
     pub fn empty_dict(&mut self) -> io::Result<()> {
-        self.op(b"}")
+        self.op(b'}')
     }
 
     /// An empty tuple.
     pub fn empty_tuple(&mut self) -> io::Result<()> {
-        self.op(b")")
+        self.op(b')')
     }
 
     /// Opens what `append`, `set_items` or `tuple` will close.
     pub fn mark(&mut self) -> io::Result<()> {
-        self.op(b"(")
+        self.op(b'(')
     }
 
     /// Adds everything from the mark to the list before it.
     pub fn append(&mut self) -> io::Result<()> {
-        self.op(b"e")
+        self.op(b'e')
     }
 
     /// Adds everything from the mark, keys and values in turn, to the dict before it.
     pub fn set_items(&mut self) -> io::Result<()> {
-        self.op(b"u")
+        self.op(b'u')
     }
 
     /// Makes a tuple of everything from the mark.
     pub fn tuple(&mut self) -> io::Result<()> {
-        self.op(b"t")
+        self.op(b't')
     }
 
     /// Makes a tuple of the last two values.
     pub fn pair(&mut self) -> io::Result<()> {
-        self.op(b"\x86")
+        self.op(b'\x86')
     }
 
     /// `True` or `False`.
     pub fn bool(&mut self, value: bool) -> io::Result<()> {
-        self.op(if value { b"\x88" } else { b"\x89" })
+        self.op(if value { 0x88 } else { 0x89 })
     }
 
     /// An integer.
@@ -116,12 +116,12 @@ impl<W: Write> Writer<W> {
 
     /// Calls the last value but one with the tuple that is the last.
     pub fn reduce(&mut self) -> io::Result<()> {
-        self.op(b"R")
+        self.op(b'R')
     }
 
     /// Makes the last value the name of something outside the pickle.
     pub fn persistent(&mut self) -> io::Result<()> {
-        self.op(b"Q")
+        self.op(b'Q')
     }
 
     fn counted(&mut self, opcode: &[u8], bytes: &[u8]) -> io::Result<()> {
@@ -131,8 +131,8 @@ impl<W: Write> Writer<W> {
         self.out.write_all(bytes)
     }
 
-    fn op(&mut self, opcode: &[u8; 1]) -> io::Result<()> {
-        self.out.write_all(opcode)
+    fn op(&mut self, opcode: u8) -> io::Result<()> {
+        self.out.write_all(&[opcode])
     }
 
     fn with(&mut self, opcode: &[u8], argument: &[u8]) -> io::Result<()> {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
 mod align;
+mod bin;
 mod conformance;
 mod messages;
 mod procedural;

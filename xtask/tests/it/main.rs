@@ -6,6 +6,7 @@
 mod configuration;
 mod data;
 mod evaluation;
+mod export;
 mod help;
 mod losses;
 mod messages;

@@ -3,7 +3,7 @@
 mod fixtures;
 mod hostile;
 
-use arcface_core::pickle::{Array, Global, Kind, Storage, Value, load, load_from, scalar};
+use arcface_core::pickle::{Array, Global, Kind, Limits, Storage, Value, load, load_from, scalar};
 use insta::assert_snapshot;
 
 use fixtures::{
@@ -111,7 +111,7 @@ impl ReplaceOnce for [u8] {
 #[test]
 fn pickles_stand_one_behind_the_other() {
     let bytes = [b"skip".as_slice(), PLAIN_2, b"I5\n.", PLAIN_5].concat();
-    let limits = Default::default();
+    let limits = Limits::default();
     let first = load_from(&bytes, 4, &limits).unwrap();
     let second = load_from(&bytes, first.end(), &limits).unwrap();
     let third = load_from(&bytes, second.end(), &limits).unwrap();

@@ -52,7 +52,9 @@ pub(super) fn state_dict(root: Value<'_>, storages: &Storages<'_>) -> Result<Tor
         notes.push(format!("left out, since they are no tensors: {}", listed(&left_out)));
     }
     while !tensors.is_empty() && tensors.iter().all(|(name, _)| name.starts_with(PREFIX)) {
-        tensors.iter_mut().for_each(|(name, _)| drop(name.drain(..PREFIX.len())));
+        for (name, _) in &mut tensors {
+            name.drain(..PREFIX.len());
+        }
         notes.push(format!("`{PREFIX}`, which all names began with, is taken off"));
     }
     Ok(TorchFile { tensors, metadata: BTreeMap::new(), notes })

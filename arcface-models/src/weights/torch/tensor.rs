@@ -1,6 +1,7 @@
 //! Tensors out of what a pickle says about them and the bytes of their storages.
 //! Knows no form of file.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
@@ -124,7 +125,7 @@ impl<'p> View<'p> {
         } else {
             let mut gathered = Vec::with_capacity(count * size);
             self.each(|at| gathered.extend_from_slice(&storage[at * size..][..size]));
-            std::borrow::Cow::Owned(self.widened(&gathered).into_owned())
+            Cow::Owned(self.widened(&gathered).into_owned())
         };
         Ok(Tensor::from_raw_buffer(&bytes, self.dtype(), &self.shape, &Device::Cpu)?)
     }
@@ -188,7 +189,7 @@ impl<'p> View<'p> {
         }
     }
 
-    fn widened<'a>(&self, bytes: &'a [u8]) -> std::borrow::Cow<'a, [u8]> {
+    fn widened<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
         let wide = |number: i64| number.to_le_bytes();
         match self.storage {
             Storage::Int => {
@@ -198,7 +199,7 @@ impl<'p> View<'p> {
                 bytes.as_chunks().0.iter().flat_map(|chunk| wide(i16::from_le_bytes(*chunk).into())).collect()
             }
             Storage::Char => bytes.iter().flat_map(|byte| wide(i64::from(*byte as i8))).collect(),
-            _ => return std::borrow::Cow::Borrowed(bytes),
+            _ => Cow::Borrowed(bytes),
         }
     }
 }
