@@ -119,6 +119,16 @@ impl RunFolder {
         self.write(name, &(serde_json::to_string_pretty(value)? + "\n"))
     }
 
+    /// Reads a JSON document of the run.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(crate) fn read_json(&self, name: &str) -> anyhow::Result<Value> {
+        let path = self.path.join(name);
+        let read = || anyhow::Ok(serde_json::from_slice(&fs::read(&path)?)?);
+        read().with_context(|| path.display().to_string())
+    }
+
     /// Adds a line to the metrics.
     ///
     /// # Errors

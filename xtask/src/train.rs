@@ -1,6 +1,7 @@
 //! `cargo xtask train`: a run from its configuration to its summary, readable from top to bottom.
 //! Knows no operator and no loss; each line of work is done elsewhere.
 
+mod events;
 mod metrics;
 mod outcome;
 
@@ -19,6 +20,7 @@ use crate::sources::{self, Faces};
 use crate::trainer::{Outcome, Trainer};
 use crate::verify::{Presentation, Verifier};
 use crate::{output, progress};
+use events::Events;
 
 /// Steps in a row that may be skipped before the run ends with advice.
 const MOST_SKIPPED: u64 = 20;
@@ -36,6 +38,7 @@ pub(crate) struct Plan {
 /// Everything that a run works with.
 struct Session {
     run: RunFolder,
+    events: Events,
     plan: Plan,
     train: Arc<dyn Source>,
     loader: Loader,
@@ -70,13 +73,17 @@ fn begin(arguments: &TrainArguments) -> anyhow::Result<Session> {
     let faces = sources::open(&mut chosen)?;
     let stem = chosen.name.clone();
     // Made last, so that a run that cannot begin leaves no folder: everything that can fail on its own comes before.
-    let make_run = || RunFolder::create(&arguments.runs, arguments.name.as_deref(), &stem);
+    let make_run = || {
+        let run = RunFolder::create(&arguments.runs, arguments.name.as_deref(), &stem)?;
+        run.write_json(PROVENANCE, &outcome::provenance())?;
+        Ok(run)
+    };
     if let Some(name) = &arguments.name {
         RunFolder::check_free(&arguments.runs, name)?;
     }
     let mut session = Session::new(chosen, faces, make_run)?;
     session.run.write("config.toml", &session.plan.config.to_toml()?)?;
-    session.run.write_json(PROVENANCE, &outcome::provenance())?;
+    session.events.write([])?;
     session.before_training()?;
     Ok(session)
 }
@@ -93,6 +100,7 @@ fn resume(arguments: &TrainArguments) -> anyhow::Result<Session> {
         session.say("the run has no checkpoint yet: it begins anew");
         // What was logged before the first checkpoint is logged again.
         session.run.write("metrics.jsonl", "")?;
+        session.events.write([])?;
         session.before_training()?;
     }
     session.run.write("config.toml", &session.plan.config.to_toml()?)?;
@@ -108,9 +116,11 @@ impl Session {
         let trainer = Trainer::new(&plan.config, plan.identities, plan.steps_per_epoch)?;
         let verifier = pairs.map(|set| Verifier::new(set, presentation(&plan.config))).transpose()?;
         let run = make_run()?;
+        let events = Events::of(&run)?;
         let display = progress::Progress::new(&run.name(), "img", plan.total * plan.images_per_step());
         let session = Self {
             run,
+            events,
             plan,
             train,
             loader,
@@ -174,7 +184,7 @@ impl Session {
         let untrained = verifier.verify(&self.trainer.backbone, |_| ())?.verification.accuracy;
         self.progress.baselines = Some(baselines);
         self.progress.untrained = Some(untrained);
-        self.run.log(&metrics::baselines(&baselines, untrained))?;
+        self.log(metrics::baselines(&baselines, untrained))?;
         self.say(&metrics::baseline_line(&baselines, untrained));
         Ok(())
     }
@@ -188,7 +198,7 @@ impl Session {
         }
         let verified = verifier.verify(&self.trainer.backbone, |_| ())?;
         let verification = verified.verification.clone();
-        self.run.log(&metrics::verification(step, &self.plan, &verification))?;
+        self.log(metrics::verification(step, &self.plan, &verification))?;
         self.say(&metrics::verification_line(step, &self.plan, &verification));
         verified.draw(self.run.path())?;
         let accuracy = verification.accuracy;
@@ -249,6 +259,7 @@ impl Session {
             );
         }
         self.run.cut_metrics(step)?;
+        self.events.write(self.run.metrics_lines()?.iter().map(|(_, line)| line))?;
         self.saved = Some(step);
         self.seconds_before = progress.seconds;
         self.progress = progress;

@@ -15,6 +15,13 @@ use crate::trainer::Figures;
 use crate::verify::Baselines;
 
 impl Session {
+    /// Adds a line to the metrics, with the seconds of the run so far, and its scalars to the event file.
+    pub(super) fn log(&self, mut line: Value) -> anyhow::Result<()> {
+        line["seconds"] = json!(self.seconds());
+        self.run.log(&line)?;
+        self.events.append(&line)
+    }
+
     /// Takes in the figures of a step, and writes a line when enough have come together.
     pub(super) fn note_moved(&mut self, figures: Figures) -> anyhow::Result<()> {
         self.progress.skipped_in_a_row = 0;
@@ -34,7 +41,7 @@ impl Session {
         }
         let interval = std::mem::take(&mut self.progress.interval);
         let rate = self.progress.images as f64 / self.progress.train_seconds.max(1e-9);
-        let line = json!({
+        self.log(json!({
             "kind": "train",
             "step": step,
             "epoch": epoch,
@@ -44,9 +51,7 @@ impl Session {
             "learning_rate": figures.learning_rate,
             "skipped_steps": self.progress.skipped_steps,
             "images_per_second": rate,
-            "seconds": self.seconds(),
-        });
-        self.run.log(&line)
+        }))
     }
 
     /// Counts and tells a step at which nothing moved; too many in a row end the run.
@@ -55,7 +60,7 @@ impl Session {
         self.progress.skipped_in_a_row += 1;
         let step = self.progress.step;
         self.say(&format!("step {step} is skipped: {why}"));
-        self.run.log(&json!({ "kind": "skipped", "step": step, "reason": why }))?;
+        self.log(json!({ "kind": "skipped", "step": step, "reason": why }))?;
         if MOST_SKIPPED <= self.progress.skipped_in_a_row {
             bail!(
                 "step {step}: {MOST_SKIPPED} steps in a row were skipped, the last because {why}; training has \

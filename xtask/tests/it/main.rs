@@ -13,3 +13,4 @@ mod messages;
 mod readme;
 mod tiny;
 mod train;
+mod watching;

@@ -10,6 +10,7 @@ use serde_json::Value;
 use tempfile::tempdir;
 
 use crate::tiny::{fail, json, metrics, resume, succeed, train, xtask};
+use crate::watching::assert_events_are_the_metrics;
 
 #[test]
 fn a_run_leaves_its_figures_weights_and_pictures() {
@@ -178,6 +179,8 @@ fn assert_same_run(folder: &Path, a: &str, b: &str) {
         assert_eq!(a.1.get("margin"), b.1.get("margin"));
     }
     assert_eq!(metrics(folder, a), metrics(folder, b));
+    assert_events_are_the_metrics(folder, a);
+    assert_events_are_the_metrics(folder, b);
 }
 
 type Loaded = (BTreeMap<String, Vec<u64>>, BTreeMap<String, String>);
