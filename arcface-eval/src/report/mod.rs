@@ -1,13 +1,17 @@
-//! What people look at: tables of figures and plots as SVG text.
+//! What people look at: tables of figures, plots as SVG text, all of it as one HTML page.
 //! Writes no file; the caller decides where a picture goes.
 
 mod curves;
+mod hardest;
 mod histogram;
+mod html;
 mod roc;
 mod style;
 mod table;
 
 pub use curves::{Curve, Panel, curves};
+pub use hardest::{HardPair, Hardest, hardest};
 pub use histogram::histogram;
+pub use html::{Page, Plot, ShownFace, ShownPair, html};
 pub use roc::roc_plot;
 pub use table::table;

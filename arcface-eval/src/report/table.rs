@@ -20,8 +20,8 @@ pub fn table(verification: &Verification) -> String {
     row(&mut text, "threshold", &format!("{:.2} (squared ℓ2 distance, all pairs)", v.threshold));
     row(&mut text, "AUC", &format!("{:.4}", v.auc));
     row(&mut text, "EER", &format!("{:.2} %", 100.0 * v.eer));
-    for (key, _) in FALSE_ACCEPT_RATES {
-        row(&mut text, &format!("TAR@FAR={key}"), &rate(v.tar_at_far.get(key).copied().flatten()));
+    for (key, tar) in tar_at_far(v) {
+        row(&mut text, &format!("TAR@FAR={key}"), &rate(tar));
     }
     row(&mut text, "pairs", &format!("{} genuine, {} impostor", v.genuine, v.impostors));
     text
@@ -32,7 +32,8 @@ fn row(text: &mut String, name: &str, value: &str) {
     let _ = writeln!(text, "{name:<13} {value}");
 }
 
-fn folds(verification: &Verification) -> String {
+/// Where the folds came from.
+pub(super) fn folds(verification: &Verification) -> String {
     let number = verification.accuracies.len();
     match verification.folds {
         FoldSource::Given => format!("{number} folds of the pairs list"),
@@ -40,6 +41,12 @@ fn folds(verification: &Verification) -> String {
     }
 }
 
-fn rate(rate: Option<f64>) -> String {
+/// TAR at each of [`FALSE_ACCEPT_RATES`], the highest rate first.
+pub(super) fn tar_at_far(verification: &Verification) -> impl Iterator<Item = (&'static str, Option<f64>)> {
+    FALSE_ACCEPT_RATES.iter().map(|&(key, _)| (key, verification.tar_at_far.get(key).copied().flatten()))
+}
+
+/// A rate in percent.
+pub(super) fn rate(rate: Option<f64>) -> String {
     rate.map_or_else(|| "too few impostor pairs".to_owned(), |rate| format!("{:.2} %", 100.0 * rate))
 }

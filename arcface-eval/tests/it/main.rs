@@ -7,6 +7,7 @@ mod baseline;
 mod golden;
 mod messages;
 mod oracle;
+mod page;
 mod pictures;
 mod properties;
 mod similarity;
