@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use arcface_core::candle::Tensor;
 use arcface_core::checkpoint::{load_tensors, save_tensors, take};
 use arcface_eval::Verification;
+use arcface_eval::report::Hardest;
 use arcface_models::weights::{Metadata, read};
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +42,9 @@ pub(crate) struct Progress {
     pub(crate) untrained: Option<f64>,
     /// The step of the last verification, and what it gave.
     pub(crate) verified: Option<(u64, Verification)>,
+    /// Its hardest pairs.
+    #[serde(default)]
+    pub(crate) hardest: Option<Hardest>,
     /// The step of the best verification, and its accuracy.
     pub(crate) best: Option<(u64, f64)>,
 }

@@ -89,7 +89,7 @@ pub(crate) struct EvalArguments {
     /// Images per batch.
     #[arg(long, default_value_t = 32, value_name = "N")]
     pub(crate) batch_size: usize,
-    /// Folder for the ROC, the histogram and the figures.
+    /// Folder for the ROC, the histogram, the figures and a report.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Print one JSON document on stdout.

@@ -5,13 +5,14 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use arcface_data::{PairList, PairSet, read_bin};
-use arcface_eval::report::table;
+use arcface_eval::report::{Hardest, table};
 use serde_json::{Value, json};
 
 use crate::cli::EvalArguments;
 use crate::config::{self, Chosen, Config};
 use crate::net::{Net, Overrides};
 use crate::progress::Progress;
+use crate::report::{self, Contents};
 use crate::run::RunFolder;
 use crate::verify::{Mirror, Presentation, Verified, Verifier};
 use crate::{interrupt, output, sources};
@@ -31,9 +32,11 @@ pub(crate) fn run(arguments: &EvalArguments) -> anyhow::Result<()> {
     let configuration = run_configuration(&arguments.net)?;
     let set = pairs(arguments, configuration.as_ref())?;
     let mirror = mirror(arguments, configuration.as_ref());
-    let verified = verify(&net, set, mirror, arguments.batch_size)?;
+    let verifier = verifier(&net, set, mirror, arguments.batch_size)?;
+    let verified = verify(&net, &verifier)?;
     if let Some(folder) = &arguments.out {
         write(&verified, &net, mirror, folder)?;
+        report::write(folder, &contents(&verified, &net, mirror, &verifier.set, &verified.hardest()?))?;
     }
     if arguments.json {
         output::json(&document(&verified, &net, mirror))
@@ -42,7 +45,7 @@ pub(crate) fn run(arguments: &EvalArguments) -> anyhow::Result<()> {
     }
 }
 
-fn verify(net: &Net, set: PairSet, mirror: Mirror, batch_size: usize) -> anyhow::Result<Verified> {
+fn verifier(net: &Net, set: PairSet, mirror: Mirror, batch_size: usize) -> anyhow::Result<Verifier> {
     let presentation = Presentation {
         mirror,
         normalisation: net.normalisation,
@@ -51,7 +54,10 @@ fn verify(net: &Net, set: PairSet, mirror: Mirror, batch_size: usize) -> anyhow:
         workers: WORKERS,
         cache_bytes: 0,
     };
-    let verifier = Verifier::new(set, presentation)?;
+    Verifier::new(set, presentation)
+}
+
+fn verify(net: &Net, verifier: &Verifier) -> anyhow::Result<Verified> {
     let progress = Progress::new("eval", "img", verifier.faces());
     let verified = verifier.verify(&net.backbone, |done| progress.at(done, ""))?;
     progress.finish();
@@ -92,6 +98,31 @@ fn document(verified: &Verified, net: &Net, mirror: Mirror) -> Value {
     document["mirror"] = json!(mirror == Mirror::With);
     document["pairs"] = json!(verified.same.len());
     document
+}
+
+fn contents<'a>(
+    verified: &'a Verified,
+    net: &Net,
+    mirror: Mirror,
+    set: &'a PairSet,
+    hardest: &'a Hardest,
+) -> Contents<'a> {
+    let config = net.backbone.config();
+    let yes_or_no = if mirror == Mirror::With { "yes" } else { "no" };
+    Contents {
+        title: net.path.display().to_string(),
+        lead: format!("{} verified on {} pairs of {} faces", config.architecture, set.list.len(), set.images.len()),
+        verification: Some(&verified.verification),
+        compared: Vec::new(),
+        facts: vec![
+            ("network", config.to_string()),
+            ("mirror images added", yes_or_no.to_owned()),
+            ("version", env!("CARGO_PKG_VERSION").to_owned()),
+        ],
+        plots: &["roc.svg", "histogram.svg"],
+        hardest: Some((set, hardest)),
+        configuration: None,
+    }
 }
 
 fn write(verified: &Verified, net: &Net, mirror: Mirror, folder: &Path) -> anyhow::Result<()> {

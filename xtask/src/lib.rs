@@ -17,6 +17,7 @@ mod losses;
 mod net;
 mod output;
 mod progress;
+mod report;
 mod run;
 mod sources;
 mod train;

@@ -15,6 +15,7 @@ use crate::checkpoint::{self, Progress};
 use crate::cli::TrainArguments;
 use crate::config::{self, Chosen, Config};
 use crate::interrupt::{self, Interrupted};
+use crate::report::{self, Contents};
 use crate::run::{PROVENANCE, RunFolder, WEIGHTS};
 use crate::sources::{self, Faces};
 use crate::trainer::{Outcome, Trainer};
@@ -202,6 +203,7 @@ impl Session {
         self.say(&metrics::verification_line(step, &self.plan, &verification));
         verified.draw(self.run.path())?;
         let accuracy = verification.accuracy;
+        self.progress.hardest = Some(verified.hardest()?);
         self.progress.verified = Some((step, verification));
         if self.progress.best.is_none_or(|(_, best)| best < accuracy) {
             self.progress.best = Some((step, accuracy));
@@ -225,18 +227,27 @@ impl Session {
         checkpoint::save_weights(&path, &self.run, &self.plan, &self.trainer, &self.progress)
     }
 
-    /// What is left at the end: weights, curves, summary, last words.
+    /// What is left at the end: weights, summary, curves, report, last words.
     fn conclude(&mut self, arguments: &TrainArguments) -> anyhow::Result<()> {
         self.display.finish();
         self.save_weights(WEIGHTS)?;
-        self.run.write("curves.svg", &metrics::curves(&self.run)?)?;
         let summary = outcome::summary(&self.run, &self.plan, &self.progress, self.seconds());
         self.run.write_json("summary.json", &summary)?;
+        if let Some(curves) = metrics::curves(&self.run)? {
+            self.run.write("curves.svg", &curves)?;
+        }
+        self.report()?;
         if arguments.json {
             output::json(&summary)?;
         }
         eprint!("{}", outcome::last_words(&self.run, &self.plan, &self.progress, self.seconds()));
         Ok(())
+    }
+
+    fn report(&self) -> anyhow::Result<()> {
+        let set = self.verifier.as_ref().map(|verifier| &verifier.set);
+        let contents = outcome::report(&self.run, &self.plan, &self.progress, self.seconds())?;
+        report::write(self.run.path(), &Contents { hardest: set.zip(self.progress.hardest.as_ref()), ..contents })
     }
 
     /// Leaves a checkpoint for the user who interrupts; the error says how to go on.

@@ -9,11 +9,13 @@ use arcface_core::candle::{DType, Device, Tensor};
 use arcface_data::augment::mirrored;
 use arcface_data::{Batch, DrawPairs, Image, Loader, LoaderConfig, Normalisation, PairSet, Source, draw_pairs};
 use arcface_eval::baseline::{Picture, PixelDifferences, hog_distances, raw_pixel_distances};
+use arcface_eval::report::Hardest;
 use arcface_eval::{Embeddings, Roc, Verification, report, verify_folds};
 use arcface_models::{Backbone, Mode};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::report::HARDEST;
 use crate::sources::available_pairs;
 use crate::{interrupt, output};
 
@@ -155,6 +157,14 @@ impl Verifier {
 }
 
 impl Verified {
+    /// The pairs that are most wrong, for a report.
+    ///
+    /// # Errors
+    /// If there is no distance for every pair.
+    pub(crate) fn hardest(&self) -> anyhow::Result<Hardest> {
+        Ok(report::hardest(&self.distances, &self.same, HARDEST)?)
+    }
+
     /// Draws the ROC and the histogram of distances into `folder`.
     ///
     /// # Errors

@@ -181,11 +181,11 @@ pub(super) fn verification_line(step: u64, plan: &Plan, verification: &Verificat
     )
 }
 
-/// Loss, angle, learning rate and accuracy over the steps as a picture.
+/// Loss, angle, learning rate and accuracy over the steps as a picture; `None` where nothing was logged of any.
 ///
 /// # Errors
 /// If the metrics cannot be read or drawn.
-pub(super) fn curves(run: &RunFolder) -> anyhow::Result<String> {
+pub(super) fn curves(run: &RunFolder) -> anyhow::Result<Option<String>> {
     let lines = run.metrics_lines()?;
     let points = |kind: &str, key: &str| -> Vec<(f64, f64)> {
         let of_kind = lines.iter().map(|(_, line)| line).filter(|line| line["kind"] == kind);
@@ -200,5 +200,8 @@ pub(super) fn curves(run: &RunFolder) -> anyhow::Result<String> {
     let drawn = curves.into_iter().filter(|(_, points)| !points.is_empty());
     let panels: Vec<Panel<'_>> =
         drawn.map(|(quantity, points)| Panel { quantity, curves: vec![Curve { name: quantity, points }] }).collect();
-    Ok(report::curves(&run.name(), &panels)?)
+    if panels.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(report::curves(&run.name(), &panels)?))
 }

@@ -10,7 +10,8 @@ use super::Plan;
 use crate::checkpoint::Progress;
 use crate::config::SourceKind;
 use crate::host;
-use crate::run::RunFolder;
+use crate::report::{Contents, duration, mebibytes};
+use crate::run::{PROVENANCE, RunFolder};
 
 /// What the run was made by.
 pub(super) fn provenance() -> Value {
@@ -60,6 +61,73 @@ pub(super) fn summary(run: &RunFolder, plan: &Plan, progress: &Progress, seconds
     })
 }
 
+/// The report of a finished run, its pairs left to be added.
+///
+/// # Errors
+/// If a file of the run cannot be read.
+pub(super) fn report<'a>(
+    run: &RunFolder,
+    plan: &Plan,
+    progress: &'a Progress,
+    seconds: f64,
+) -> anyhow::Result<Contents<'a>> {
+    let config = &plan.config;
+    Ok(Contents {
+        title: run.name(),
+        lead: format!(
+            "{} trained with {} on {} images of {} identities, {} epochs",
+            config.model.backbone,
+            config.loss().0,
+            plan.images,
+            plan.identities,
+            config.train.epochs
+        ),
+        verification: progress.verified.as_ref().map(|(_, verification)| verification),
+        compared: compared(progress),
+        facts: facts(run, plan, progress, seconds)?,
+        plots: &["curves.svg", "roc.svg", "histogram.svg"],
+        hardest: None,
+        configuration: Some(config.to_toml()?),
+    })
+}
+
+/// Accuracies on the same pairs without training, where they were measured.
+fn compared(progress: &Progress) -> Vec<(&'static str, f64)> {
+    let baselines = progress.baselines.as_ref();
+    let all = [
+        ("untrained network", progress.untrained),
+        ("linear classifier of pixel differences", baselines.and_then(|b| b.pixel_differences)),
+        ("histograms of gradients", baselines.map(|b| b.hog)),
+        ("raw pixels", baselines.map(|b| b.raw_pixels)),
+    ];
+    all.into_iter().filter_map(|(name, accuracy)| Some((name, accuracy?))).collect()
+}
+
+fn facts(
+    run: &RunFolder,
+    plan: &Plan,
+    progress: &Progress,
+    seconds: f64,
+) -> anyhow::Result<Vec<(&'static str, String)>> {
+    let made_by = run.read_json(PROVENANCE)?;
+    let said = |key: &str| made_by[key].as_str().unwrap_or("unknown").to_owned();
+    let best = progress.best.map(|(step, accuracy)| format!("{:.2} % after step {step}", 100.0 * accuracy));
+    let trouble = progress.skipped_steps + progress.replaced_images;
+    let facts = [
+        ("best accuracy", best),
+        ("steps", Some(format!("{} in {}", progress.step, duration(seconds)))),
+        ("speed while training", Some(format!("{:.0} images per second", rate(progress)))),
+        ("skipped steps", Some(progress.skipped_steps.to_string()).filter(|_| 0 < trouble)),
+        ("replaced images", Some(progress.replaced_images.to_string()).filter(|_| 0 < trouble)),
+        ("peak memory", host::peak_memory_bytes().map(mebibytes)),
+        ("seed", Some(plan.config.seed.to_string())),
+        ("version", Some(said("version"))),
+        ("commit", Some(said("commit"))),
+        ("target", Some(said("target"))),
+    ];
+    Ok(facts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect())
+}
+
 fn rate(progress: &Progress) -> f64 {
     progress.images as f64 / progress.train_seconds.max(1e-9)
 }
@@ -77,7 +145,7 @@ pub(super) fn last_words(run: &RunFolder, plan: &Plan, progress: &Progress, seco
         let _ = writeln!(text, "{steps} steps were skipped, {images} images replaced (see above)");
     }
     let folder = run.path().display();
-    let _ = writeln!(text, "weights, curves and figures: {folder}");
+    let _ = writeln!(text, "weights, figures and report.html: {folder}");
     text += &advice(run, plan);
     text
 }

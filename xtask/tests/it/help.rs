@@ -66,7 +66,7 @@ fn training_and_evaluation_tell_their_options() {
           --backbone <NAME>   The network of a file that does not say it
           --normalise <NAME>  How bytes become numbers where the file does not say it: 127.5, 128 or imagenet
           --batch-size <N>    Images per batch [default: 32]
-          --out <DIR>         Folder for the ROC, the histogram and the figures
+          --out <DIR>         Folder for the ROC, the histogram, the figures and a report
           --json              Print one JSON document on stdout
       -h, --help              Print help
     ");

@@ -11,6 +11,7 @@ mod help;
 mod losses;
 mod messages;
 mod readme;
+mod report;
 mod tiny;
 mod train;
 mod watching;
