@@ -25,7 +25,7 @@ pub(crate) enum Command {
     Losses(LossesArguments),
     /// Print a configuration, complete and checked.
     Config(ConfigArguments),
-    /// Look at data sets, draw faces, draw pairs.
+    /// Look at data sets, align photographs, draw faces, draw pairs.
     Data(DataArguments),
     /// Run every test and doctest.
     Test,
@@ -97,6 +97,14 @@ pub(crate) struct EvalArguments {
     pub(crate) json: bool,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum OnFault {
+    /// It ends the command.
+    Error,
+    /// It is left out, and listed.
+    Skip,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct ExportArguments {
     /// A run's folder, a checkpoint or a weights file: `.safetensors` or torch's `.pth`.
@@ -153,6 +161,8 @@ pub(crate) struct DataArguments {
 pub(crate) enum DataCommand {
     /// Count identities and images, and find files that cannot be read.
     Inspect(InspectArguments),
+    /// Cut aligned faces out of photographs by their five landmarks.
+    Align(AlignArguments),
     /// Draw faces into a folder, one sub-folder per identity.
     Generate(GenerateArguments),
     /// Draw balanced genuine and impostor pairs of a folder's faces into a list.
@@ -184,6 +194,43 @@ pub(crate) enum InspectDepth {
     Headers,
     /// Decode all files.
     Pixels,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AlignArguments {
+    /// Folder of photographs.
+    pub(crate) images: PathBuf,
+    /// Landmarks: a CSV with the columns `path`, `x_leye`, `y_leye`, … or lines `path x1 y1 … x5 y5`.
+    pub(crate) landmarks: PathBuf,
+    /// Folder to write, new or begun by the same command: the same paths as in IMAGES.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Pixels along an edge.
+    #[arg(long, default_value_t = 112, value_name = "PIXELS")]
+    pub(crate) size: usize,
+    /// Quality of the JPEG files (1 to 100).
+    #[arg(long, default_value_t = 95, value_name = "QUALITY")]
+    pub(crate) jpeg: u8,
+    /// Write PNG instead of JPEG.
+    #[arg(long, conflicts_with = "jpeg")]
+    pub(crate) png: bool,
+    /// Whose left and right the list means: as seen in the image, or the person's own.
+    #[arg(long, value_enum, default_value = "image", value_name = "WHOSE")]
+    pub(crate) sides: SidesChoice,
+    /// What becomes of images without landmarks and landmarks without image.
+    #[arg(long, value_enum, default_value = "error", value_name = "WHAT")]
+    pub(crate) missing: OnFault,
+    /// What becomes of images and landmarks that cannot be used.
+    #[arg(long, value_enum, default_value = "error", value_name = "WHAT")]
+    pub(crate) on_corrupt: OnFault,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum SidesChoice {
+    /// As seen in the image.
+    Image,
+    /// The person's own.
+    Person,
 }
 
 #[derive(Debug, Args)]

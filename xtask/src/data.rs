@@ -1,6 +1,7 @@
 //! `cargo xtask data`: folders of faces looked at, drawn, and paired.
 //! Knows no network.
 
+mod align;
 mod bin;
 
 use std::path::Path;
@@ -23,6 +24,7 @@ use crate::progress::Progress;
 pub(crate) fn run(arguments: &DataArguments) -> anyhow::Result<()> {
     match &arguments.command {
         DataCommand::Inspect(arguments) => inspect(arguments),
+        DataCommand::Align(arguments) => align::run(arguments),
         DataCommand::Generate(arguments) => draw(arguments),
         DataCommand::Pairs(arguments) => pair(arguments),
         DataCommand::Bin(arguments) => bin::pack(arguments),

@@ -8,6 +8,7 @@ mod checkpoint;
 mod cli;
 mod config;
 mod data;
+mod digest;
 mod eval;
 mod export;
 mod gate;

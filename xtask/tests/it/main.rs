@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod align;
 mod configuration;
 mod data;
 mod evaluation;
