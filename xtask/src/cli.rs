@@ -19,6 +19,8 @@ pub(crate) enum Command {
     Train(TrainArguments),
     /// Verify pairs of faces with a network.
     Eval(EvalArguments),
+    /// Write the embeddings of images into a file.
+    Embed(EmbedArguments),
     /// Write a network's weights for torch (`.pth`) or as `.safetensors`.
     Export(ExportArguments),
     /// List the losses that are linked in, or compute one on given embeddings.
@@ -95,6 +97,47 @@ pub(crate) struct EvalArguments {
     /// Print one JSON document on stdout.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EmbedArguments {
+    /// A run's folder, a checkpoint or a weights file.
+    pub(crate) net: PathBuf,
+    /// Folders of aligned faces, flat or with sub-folders, and single images.
+    #[arg(long, value_name = "DIR|FILE", num_args = 1.., required = true)]
+    pub(crate) images: Vec<PathBuf>,
+    /// File to write, (N, D) in f32: `.npy` or `.safetensors`. The images stand in FILE.paths.txt, a line for each row.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Add the embedding of the mirror image.
+    #[arg(long)]
+    pub(crate) mirror: bool,
+    /// Embeddings as the network gives them, or of length 1 [default: raw; with --mirror, as `eval` compares them, unit].
+    #[arg(long, value_enum, value_name = "LENGTH")]
+    pub(crate) length: Option<EmbeddingLength>,
+    /// What becomes of an image that cannot be used: the end, or a line that names it.
+    #[arg(long, value_enum, default_value = "error", value_name = "WHAT")]
+    pub(crate) on_corrupt: OnFault,
+    /// The network of a file that does not say it.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) backbone: Option<String>,
+    /// How bytes become numbers where the file does not say it: 127.5, 128 or imagenet.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) normalise: Option<String>,
+    /// Images per batch.
+    #[arg(long, default_value_t = 32, value_name = "N")]
+    pub(crate) batch_size: usize,
+    /// Threads that read images ahead.
+    #[arg(long, default_value_t = 2, value_name = "N")]
+    pub(crate) workers: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum EmbeddingLength {
+    /// As the network gives them.
+    Raw,
+    /// Scaled to length 1.
+    Unit,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

@@ -9,6 +9,7 @@ mod cli;
 mod config;
 mod data;
 mod digest;
+mod embed;
 mod eval;
 mod export;
 mod gate;
@@ -61,6 +62,7 @@ fn dispatch(command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Train(arguments) => train::run(arguments),
         Command::Eval(arguments) => eval::run(arguments),
+        Command::Embed(arguments) => embed::run(arguments),
         Command::Export(arguments) => export::run(arguments),
         Command::Losses(arguments) => losses::run(arguments),
         Command::Config(arguments) => config::print(arguments),

@@ -45,6 +45,38 @@ pub(crate) struct Presentation {
     pub(crate) cache_bytes: usize,
 }
 
+impl Presentation {
+    /// How their batches are made.
+    pub(crate) fn loader(&self) -> LoaderConfig {
+        LoaderConfig {
+            batch_size: self.batch_size,
+            workers: self.workers,
+            normalisation: self.normalisation,
+            image_size: self.image_size,
+            cache_bytes: self.cache_bytes,
+            ..LoaderConfig::default()
+        }
+    }
+
+    /// The embeddings of a batch, and those of its mirror images where they are added, else none.
+    ///
+    /// # Errors
+    /// If the tensor library fails.
+    pub(crate) fn embed(&self, backbone: &Backbone, images: Vec<f32>) -> anyhow::Result<[Vec<f32>; 2]> {
+        let mirror = match self.mirror {
+            Mirror::With => self.forward(backbone, mirrored(&images, self.image_size))?,
+            Mirror::Without => Vec::new(),
+        };
+        Ok([self.forward(backbone, images)?, mirror])
+    }
+
+    fn forward(&self, backbone: &Backbone, images: Vec<f32>) -> anyhow::Result<Vec<f32>> {
+        let images = image_tensor(images, self.image_size, backbone.parameters().dtype())?;
+        let embeddings = backbone.forward(&images, Mode::Eval)?;
+        Ok(embeddings.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
+    }
+}
+
 /// Pairs that are verified again and again.
 pub(crate) struct Verifier {
     pub(crate) set: PairSet,
@@ -78,15 +110,7 @@ impl Verifier {
     /// # Errors
     /// If a size is 0.
     pub(crate) fn new(set: PairSet, presentation: Presentation) -> anyhow::Result<Self> {
-        let config = LoaderConfig {
-            batch_size: presentation.batch_size,
-            workers: presentation.workers,
-            normalisation: presentation.normalisation,
-            image_size: presentation.image_size,
-            cache_bytes: presentation.cache_bytes,
-            ..LoaderConfig::default()
-        };
-        let loader = Loader::in_order(set.source.clone(), set.images.clone(), &config)?;
+        let loader = Loader::in_order(set.source.clone(), set.images.clone(), &presentation.loader())?;
         Ok(Self { set, loader, presentation })
     }
 
@@ -135,10 +159,9 @@ impl Verifier {
         for batch in self.loader.batches(0, self.loader.batches_per_epoch()) {
             interrupt::check()?;
             let Batch { images, indices, .. } = batch?;
-            if self.presentation.mirror == Mirror::With {
-                mirror.extend(self.forward(backbone, mirrored(&images, self.presentation.image_size))?);
-            }
-            plain.extend(self.forward(backbone, images)?);
+            let [own, mirrored] = self.presentation.embed(backbone, images)?;
+            plain.extend(own);
+            mirror.extend(mirrored);
             done += indices.len() as u64;
             progress(done);
         }
@@ -147,12 +170,6 @@ impl Verifier {
             Mirror::With => Embeddings::with_mirrors(&plain, &mirror, size)?,
             Mirror::Without => Embeddings::normalised(&plain, size)?,
         })
-    }
-
-    fn forward(&self, backbone: &Backbone, images: Vec<f32>) -> anyhow::Result<Vec<f32>> {
-        let images = image_tensor(images, self.presentation.image_size, backbone.parameters().dtype())?;
-        let embeddings = backbone.forward(&images, Mode::Eval)?;
-        Ok(embeddings.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
     }
 }
 

@@ -20,6 +20,7 @@ fn commands_are_listed_with_a_line_each() {
     Commands:
       train   Train a network: without arguments a quick run on drawn faces
       eval    Verify pairs of faces with a network
+      embed   Write the embeddings of images into a file
       losses  List the losses that are linked in, or compute one on given embeddings
       config  Print a configuration, complete and checked
       data    Look at data sets, align photographs, draw faces, draw pairs

@@ -6,6 +6,7 @@
 mod align;
 mod configuration;
 mod data;
+mod embed;
 mod evaluation;
 mod export;
 mod help;

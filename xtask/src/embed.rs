@@ -1,0 +1,204 @@
+//! `cargo xtask embed`: images → a file of embeddings, a row for each.
+//! Knows no identities and no pairs.
+
+mod format;
+mod table;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use arcface_core::Error;
+use arcface_data::source::{FileSource, image_files};
+use arcface_data::{Batch, Loader, LoaderConfig, OnCorrupt};
+use arcface_eval::Embeddings;
+use serde_json::{Value, json};
+
+use crate::cli::{EmbedArguments, EmbeddingLength, OnFault};
+use crate::digest::Digest;
+use crate::interrupt;
+use crate::net::{Net, Overrides, spelling};
+use crate::progress::Progress;
+use crate::verify::{Mirror, Presentation};
+use format::Format;
+use table::{Begun, Table};
+
+/// Embeds the images and writes the file; what was stopped goes on where it was.
+///
+/// # Errors
+/// If the network or an image cannot be read, or the file is there already.
+pub(crate) fn run(arguments: &EmbedArguments) -> anyhow::Result<()> {
+    interrupt::listen()?;
+    let overrides = Overrides { backbone: arguments.backbone.clone(), normalise: arguments.normalise.clone() };
+    let net = Net::load(&arguments.net, &overrides)?;
+    net.notes.iter().for_each(|note| eprintln!("{note}"));
+    let images = images(&arguments.images)?;
+    let format = Format::of(&arguments.out)?;
+    let run =
+        Run { net: &net, images: &images, presentation: presentation(&net, arguments), length: length(arguments) };
+    let begun = Begun { key: run.key()?, images: images.len(), batch: arguments.batch_size, columns: run.columns() };
+    let mut table = Table::open(&arguments.out, format, begun, run.description())?;
+    run.fill(&mut table, arguments.on_corrupt).inspect_err(|_| {
+        eprintln!("{} of {} images are done; the same command goes on from there", table.images(), images.len());
+    })?;
+    let (rows, skipped) = (table.rows(), images.len() - table.rows());
+    table.finish(&images)?;
+    let out = arguments.out.display();
+    eprintln!(
+        "{rows} embeddings of {} values in {out}, their images in {out}.paths.txt, {skipped} skipped",
+        run.columns()
+    );
+    Ok(())
+}
+
+/// What is embedded, and how.
+struct Run<'a> {
+    net: &'a Net,
+    images: &'a [String],
+    presentation: Presentation,
+    length: EmbeddingLength,
+}
+
+impl Run<'_> {
+    fn columns(&self) -> usize {
+        self.net.backbone.config().embedding_size
+    }
+
+    /// All that the numbers depend on.
+    fn key(&self) -> anyhow::Result<Value> {
+        Ok(json!({
+            "weights": Digest::of_file(&self.net.path)?,
+            "network": self.net.backbone.config().to_string(),
+            "normalisation": spelling(self.net.normalisation),
+            "mirror": self.presentation.mirror == Mirror::With,
+            "length": name(self.length),
+            "batch size": self.presentation.batch_size,
+            "images": Digest::of(self.images.join("\n").as_bytes()),
+        }))
+    }
+
+    /// What is said in a file that has room for it.
+    fn description(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("network", self.net.backbone.config().to_string()),
+            ("weights", self.net.path.display().to_string()),
+            ("normalisation", spelling(self.net.normalisation).to_owned()),
+            ("mirror", (self.presentation.mirror == Mirror::With).to_string()),
+            ("length", name(self.length).to_owned()),
+        ]
+    }
+
+    /// Embeds what the table lacks.
+    fn fill(&self, table: &mut Table, on_corrupt: OnFault) -> anyhow::Result<()> {
+        let loader = self.loader(on_corrupt)?;
+        let progress = Progress::new("embed", "img", self.images.len() as u64);
+        let first = table.images().div_ceil(self.presentation.batch_size) as u64;
+        for batch in loader.batches(first, loader.batches_per_epoch()) {
+            interrupt::check()?;
+            let batch = batch?;
+            let skipped = skipped(&batch, &loader.batch_indices(batch.step));
+            for (_, message) in &skipped {
+                progress.say(&format!("skipped: {message}"));
+            }
+            let rows = self.rows(batch, &skipped)?;
+            table.push(&rows, skipped)?;
+            progress.at(table.images() as u64, "");
+        }
+        progress.finish();
+        Ok(())
+    }
+
+    fn loader(&self, on_corrupt: OnFault) -> anyhow::Result<Loader> {
+        let on_corrupt = match on_corrupt {
+            OnFault::Error => OnCorrupt::Error,
+            OnFault::Skip => OnCorrupt::Skip,
+        };
+        let source = FileSource::new(self.images.iter().map(PathBuf::from).collect());
+        let config = LoaderConfig { on_corrupt, ..self.presentation.loader() };
+        Ok(Loader::in_order(Arc::new(source), (0..self.images.len()).collect(), &config)?)
+    }
+
+    /// The embeddings of a batch without those of images that took the place of others.
+    fn rows(&self, batch: Batch, skipped: &[(usize, String)]) -> anyhow::Result<Vec<f32>> {
+        let Batch { images, indices, .. } = batch;
+        let [plain, mirror] = self.presentation.embed(&self.net.backbone, images)?;
+        let columns = self.columns();
+        let mut mirror = mirror.chunks_exact(columns);
+        let mut rows = Vec::with_capacity(plain.len());
+        for (place, (plain, index)) in plain.chunks_exact(columns).zip(indices).enumerate() {
+            let mirror = mirror.next();
+            if skipped.iter().all(|(other, _)| *other != place) {
+                let row = row(plain, mirror, self.length);
+                rows.extend(row.with_context(|| self.images[index].clone())?);
+            }
+        }
+        Ok(rows)
+    }
+}
+
+/// The images of folders, each in the order of its paths, and single ones.
+fn images(arguments: &[PathBuf]) -> anyhow::Result<Vec<String>> {
+    let mut images = Vec::new();
+    for path in arguments {
+        let text = path.to_str().with_context(|| format!("{}: the name is not UTF-8; rename it", path.display()))?;
+        if !path.is_dir() {
+            images.push(text.to_owned());
+            continue;
+        }
+        let files = image_files(path)?;
+        if files.is_empty() {
+            bail!("{text}: expected images (.jpg, .jpeg, .png), found none");
+        }
+        images.extend(files.iter().map(|file| format!("{}/{file}", text.trim_end_matches('/'))));
+    }
+    if let Some(missing) = images.iter().find(|image| !Path::new(image).is_file()) {
+        bail!("{missing}: no such file or folder; check the path");
+    }
+    if let Some(broken) = images.iter().find(|image| image.contains(['\n', '\r'])) {
+        bail!("{broken:?}: expected a path without line breaks; rename it");
+    }
+    Ok(images)
+}
+
+fn presentation(net: &Net, arguments: &EmbedArguments) -> Presentation {
+    Presentation {
+        mirror: arguments.mirror.into(),
+        normalisation: net.normalisation,
+        batch_size: arguments.batch_size,
+        image_size: net.backbone.config().input_size,
+        workers: arguments.workers,
+        cache_bytes: 0,
+    }
+}
+
+fn length(arguments: &EmbedArguments) -> EmbeddingLength {
+    let usual = if arguments.mirror { EmbeddingLength::Unit } else { EmbeddingLength::Raw };
+    arguments.length.unwrap_or(usual)
+}
+
+fn name(length: EmbeddingLength) -> &'static str {
+    match length {
+        EmbeddingLength::Raw => "raw",
+        EmbeddingLength::Unit => "unit",
+    }
+}
+
+/// Places of a batch that another image was put into, each with the reason.
+fn skipped(batch: &Batch, expected: &[usize]) -> Vec<(usize, String)> {
+    let places = (0..expected.len()).filter(|place| batch.indices[*place] != expected[*place]);
+    places.zip(batch.skipped.iter().cloned()).collect()
+}
+
+/// The embedding of one image.
+fn row(plain: &[f32], mirror: Option<&[f32]>, length: EmbeddingLength) -> arcface_core::Result<Vec<f32>> {
+    let row = match (length, mirror) {
+        (EmbeddingLength::Unit, Some(mirror)) => Embeddings::with_mirrors(plain, mirror, plain.len())?.row(0).to_vec(),
+        (EmbeddingLength::Unit, None) => Embeddings::normalised(plain, plain.len())?.row(0).to_vec(),
+        (EmbeddingLength::Raw, Some(mirror)) => plain.iter().zip(mirror).map(|(a, b)| a + b).collect(),
+        (EmbeddingLength::Raw, None) => plain.to_vec(),
+    };
+    match row.iter().find(|value| !value.is_finite()) {
+        Some(value) => Err(Error::value("embedding", "finite values (a diverged network gives others)", value)),
+        None => Ok(row),
+    }
+}
