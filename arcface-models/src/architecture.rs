@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::facenano::facenano;
 use crate::iresnet::{IResNetShape, iresnet};
 use crate::mobilefacenet::mobilefacenet;
+use crate::mobilefacenet_paper::{mobilefacenet_112x96, mobilefacenet_y1};
 use crate::plan::{Entry, Plan};
 
 /// A network by name.
@@ -35,19 +36,25 @@ pub enum Architecture {
     IResNet200,
     /// `arcface_torch`'s `mbf`.
     MobileFaceNet,
+    /// insightface's older `MobileFaceNet`, `model-y1`.
+    MobileFaceNetY1,
+    /// Xiaoccer's `MobileFaceNet`, which sees the middle 96 columns of a face.
+    MobileFaceNet112x96,
     /// Our small network for quick runs.
     FaceNano,
 }
 
 impl Architecture {
     /// All of them, small ones last.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::IResNet18,
         Self::IResNet34,
         Self::IResNet50,
         Self::IResNet100,
         Self::IResNet200,
         Self::MobileFaceNet,
+        Self::MobileFaceNetY1,
+        Self::MobileFaceNet112x96,
         Self::FaceNano,
     ];
 
@@ -60,6 +67,8 @@ impl Architecture {
             Self::IResNet100 => "iresnet100",
             Self::IResNet200 => "iresnet200",
             Self::MobileFaceNet => "mobilefacenet",
+            Self::MobileFaceNetY1 => "mobilefacenet_y1",
+            Self::MobileFaceNet112x96 => "mobilefacenet_112x96",
             Self::FaceNano => "facenano",
         }
     }
@@ -67,13 +76,28 @@ impl Architecture {
     /// D where nothing else is asked for.
     pub fn default_embedding_size(self) -> usize {
         match self {
-            Self::FaceNano => 128,
+            Self::MobileFaceNetY1 | Self::MobileFaceNet112x96 | Self::FaceNano => 128,
             _ => 512,
         }
     }
 
+    /// How pixel values 0–255 became inputs where the network was published, as [`weights::Metadata`] spells it.
+    ///
+    /// [`weights::Metadata`]: crate::weights::Metadata
+    pub fn normalisation(self) -> &'static str {
+        match self {
+            Self::MobileFaceNetY1 | Self::MobileFaceNet112x96 => "(x-127.5)/128",
+            _ => "(x-127.5)/127.5",
+        }
+    }
+
     fn has_dropout(self) -> bool {
-        self != Self::MobileFaceNet
+        !matches!(self, Self::MobileFaceNet | Self::MobileFaceNetY1 | Self::MobileFaceNet112x96)
+    }
+
+    /// Sides of the smallest face whose last feature map has a pixel.
+    fn smallest_input(self) -> usize {
+        if self == Self::MobileFaceNet112x96 { 32 } else { 16 }
     }
 }
 
@@ -113,11 +137,11 @@ pub struct BackboneConfig {
     pub architecture: Architecture,
     /// D.
     pub embedding_size: usize,
-    /// Side of the square input image; a multiple of 16.
+    /// Side of the square face, a multiple of 16; `mobilefacenet_112x96` sees all of it but 8 columns on either side.
     pub input_size: usize,
     /// Rate of the dropout before the fully connected layer.
     pub dropout: f64,
-    /// Modules (`layer1`, `stage2.down`) that training leaves as they are, running statistics included.
+    /// Modules (`layer1`, `stage2.down`, or `all`) that training leaves as they are, running statistics included.
     pub freeze: Vec<String>,
 }
 
@@ -174,13 +198,17 @@ impl BackboneConfig {
             Architecture::IResNet100 => iresnet([3, 13, 30, 3]),
             Architecture::IResNet200 => iresnet([6, 26, 60, 6]),
             Architecture::MobileFaceNet => mobilefacenet(self.input_size, self.embedding_size),
+            Architecture::MobileFaceNetY1 => mobilefacenet_y1(self.input_size, self.embedding_size),
+            Architecture::MobileFaceNet112x96 => mobilefacenet_112x96(self.input_size, self.embedding_size),
             Architecture::FaceNano => facenano(self.input_size, self.embedding_size, self.dropout),
         }
     }
 
     fn check_sizes(&self) -> Result<()> {
-        if !self.input_size.is_multiple_of(16) || self.input_size < 16 || 1024 < self.input_size {
-            return Err(Error::value("input_size", "a multiple of 16 from 16 to 1024", self.input_size));
+        let least = self.architecture.smallest_input();
+        if !self.input_size.is_multiple_of(16) || self.input_size < least || 1024 < self.input_size {
+            let expected = format!("a multiple of 16 from {least} to 1024");
+            return Err(Error::value("input_size", expected, self.input_size));
         }
         if self.embedding_size < 1 || 65_536 < self.embedding_size {
             return Err(Error::value("embedding_size", "1 <= embedding_size <= 65536", self.embedding_size));

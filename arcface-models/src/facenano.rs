@@ -22,7 +22,7 @@ pub fn facenano(input_size: usize, embedding_size: usize, dropout: f64) -> Plan 
     }
     let head = HeadSpec { channels: WIDTHS[3], side: input_size / 16, embedding_size, dropout };
     layers.extend(option_e(head));
-    Plan { layers, input_size }
+    Plan::new(layers, input_size)
 }
 
 /// 3×3 convolution, batch norm and `PReLU`.

@@ -35,7 +35,7 @@ pub fn iresnet(shape: IResNetShape, input_size: usize, embedding_size: usize, dr
         layers.extend(self::stage(&format!("layer{}", stage + 1), widths[stage], widths[stage + 1], count));
     }
     layers.extend(option_e(HeadSpec { channels: widths[4], side: input_size / 16, embedding_size, dropout }));
-    Plan { layers, input_size }
+    Plan::new(layers, input_size)
 }
 
 fn stage(name: &str, inputs: usize, outputs: usize, count: usize) -> impl Iterator<Item = Spec> {

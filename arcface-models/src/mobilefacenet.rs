@@ -22,7 +22,7 @@ pub fn mobilefacenet(input_size: usize, embedding_size: usize) -> Plan {
     layers.extend(activated("conv_sep", ConvSpec::new("", 256, 512, 1, 1)));
     let head = HeadSpec { channels: 512, side: input_size / 16, embedding_size, dropout: 0.0 };
     layers.extend(global_depthwise(head));
-    Plan { layers, input_size }
+    Plan::new(layers, input_size)
 }
 
 fn residuals(name: &str, channels: usize, inner: usize, count: usize) -> impl Iterator<Item = Spec> {

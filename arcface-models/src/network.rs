@@ -21,7 +21,10 @@ pub struct Network {
     entries: Vec<Entry>,
     parameters: Parameters,
     counters: BTreeMap<String, Arc<AtomicI64>>,
+    /// Side of the face.
     input_size: usize,
+    /// Columns of it that the first layer takes.
+    seen: usize,
 }
 
 impl Network {
@@ -35,7 +38,7 @@ impl Network {
     /// use arcface_core::candle::{DType, Device};
     /// use arcface_models::{Network, plan::{ConvSpec, Plan, Spec}};
     /// let layers = vec![Spec::Conv(ConvSpec::new("conv", 3, 8, 3, 2)), Spec::batch_norm("bn", 8)];
-    /// let network = Network::new(&Plan { layers, input_size: 16 }, &[], 0, DType::F32, &Device::Cpu)?;
+    /// let network = Network::new(&Plan::new(layers, 16), &[], 0, DType::F32, &Device::Cpu)?;
     /// assert_eq!(network.parameters().get("conv.weight").unwrap().var.dims(), [3, 3, 3, 8]);
     /// # Ok::<(), arcface_core::Error>(())
     /// ```
@@ -43,7 +46,7 @@ impl Network {
         Self::build(plan, freeze, Begin::Seeded(seed), dtype, device)
     }
 
-    /// The network of `plan` with the weights of `state`.
+    /// The network of `plan` with the weights of `state`, under the names of files.
     ///
     /// # Errors
     /// As [`Network::load_state_dict`].
@@ -58,19 +61,21 @@ impl Network {
         let mut builder = Builder::new(begin, freeze, dtype, device);
         let layers = layers::build(&plan.layers, &mut builder)?;
         let (parameters, counters) = builder.finish();
-        Ok(Self { layers, entries: plan.entries(), parameters, counters, input_size: plan.input_size })
+        let [input_size, seen] = plan.image_size();
+        Ok(Self { layers, entries: plan.entries(), parameters, counters, input_size, seen })
     }
 
     /// Images to embeddings.
     ///
     /// # Shapes
-    /// `images` (B, 3, S, S) with S the plan's input size → (B, D).
+    /// `images` (B, 3, S, S) with S the plan's input size → (B, D). A network that does not see all columns takes images
+    /// without them too.
     ///
     /// # Errors
     /// If the images have another shape or type, or a training batch is too small for batch norm.
     pub fn forward(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
         self.check_images(images)?;
-        layers::forward(&self.layers, &channels_last(images)?, mode)
+        layers::forward(&self.layers, &channels_last(&self.seen(images)?)?, mode)
     }
 
     /// [`Network::forward`] in training, on a tape of its own.
@@ -82,7 +87,7 @@ impl Network {
         Ok(TrainingPass { parameters: &self.parameters, embeddings: Var::from_tensor(&embeddings)?, tape })
     }
 
-    /// Parameters and running statistics by torch's names, in operator layout.
+    /// Parameters and running statistics by module and name, in operator layout.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
     }
@@ -103,21 +108,26 @@ impl Network {
         layers::batch_norms(&self.layers).into_iter().for_each(layers::BatchNorm::discard);
     }
 
-    /// A copy of all entries under torch's names, in torch's layouts.
+    /// A copy of all entries under the names of files (torch's, for networks that come from torch), in torch's layouts.
     ///
     /// # Errors
     /// If the tensor library fails.
     pub fn state_dict(&self) -> Result<StateDict> {
-        self.entries.iter().map(|entry| Ok((entry.name.clone(), self.state(entry)?))).collect()
+        self.entries.iter().map(|entry| Ok((entry.file_name.clone(), self.state(entry)?))).collect()
     }
 
-    /// Takes over all entries of `state`, given under torch's names in torch's layouts.
+    /// Takes over all entries of `state`, given under the names of files in torch's layouts.
+    ///
+    /// Counts of batches, which only torch since 0.4.1 keeps, may be absent altogether; they are 0 then.
     ///
     /// # Errors
     /// If entries are missing, extra, misshaped or of another kind of type; nothing is taken over then.
     pub fn load_state_dict(&self, state: &StateDict) -> Result<()> {
         misfit::check("the network", &self.entries, state)?;
-        self.entries.iter().try_for_each(|entry| self.load_state(entry, &state[&entry.name]))
+        self.entries.iter().try_for_each(|entry| match state.get(&entry.file_name) {
+            Some(value) => self.load_state(entry, value),
+            None => self.load_state(entry, &Tensor::new(0_i64, &Device::Cpu)?),
+        })
     }
 
     fn state(&self, entry: &Entry) -> Result<Tensor> {
@@ -145,10 +155,18 @@ impl Network {
         }
     }
 
+    /// The columns of `images` that the first layer takes.
+    fn seen(&self, images: &Tensor) -> Result<Tensor> {
+        let hidden = images.dim(3)?.saturating_sub(self.seen);
+        Ok(if 0 < hidden { images.narrow(3, hidden / 2, self.seen)? } else { images.clone() })
+    }
+
     fn check_images(&self, images: &Tensor) -> Result<()> {
-        let size = self.input_size;
-        if !matches!(images.dims(), &[_, 3, height, width] if (height, width) == (size, size)) {
-            return Err(Error::shape("images", format!("(B, 3, {size}, {size})"), images.dims()));
+        let (size, seen) = (self.input_size, self.seen);
+        let fits = |height, width| height == size && (width == size || width == seen);
+        if !matches!(images.dims(), &[_, 3, height, width] if fits(height, width)) {
+            let or_cut = if seen < size { format!(" or (B, 3, {size}, {seen})") } else { String::new() };
+            return Err(Error::shape("images", format!("(B, 3, {size}, {size}){or_cut}"), images.dims()));
         }
         if images.dtype() != self.parameters.dtype() {
             let expected = format!("element type {:?}, the network's", self.parameters.dtype());

@@ -4,9 +4,9 @@
 use arcface_core::{Error, Result, Role};
 
 use crate::init::Init;
-use crate::weights::Layout;
+use crate::weights::{Layout, Naming};
 
-/// A square convolution without bias.
+/// A convolution without bias.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConvSpec {
     /// Torch's name of the module.
@@ -15,8 +15,8 @@ pub struct ConvSpec {
     pub inputs: usize,
     /// Channels out.
     pub outputs: usize,
-    /// Side of the kernel.
-    pub kernel: usize,
+    /// Height and width of the kernel.
+    pub kernel: [usize; 2],
     /// Step of the window.
     pub stride: usize,
     /// Zeros added on each side.
@@ -31,7 +31,15 @@ impl ConvSpec {
     /// A dense k×k convolution that keeps the image's size at stride 1 (odd `kernel`).
     pub fn new(name: impl Into<String>, inputs: usize, outputs: usize, kernel: usize, stride: usize) -> Self {
         let init = Init::kaiming_fan_out(outputs * kernel * kernel);
-        Self { name: name.into(), inputs, outputs, kernel, stride, padding: kernel / 2, groups: 1, init }
+        let padding = kernel / 2;
+        Self { name: name.into(), inputs, outputs, kernel: [kernel; 2], stride, padding, groups: 1, init }
+    }
+
+    /// A depthwise convolution over a whole feature map of `size` (height, width), which leaves one pixel of it.
+    pub fn global_depthwise(name: impl Into<String>, channels: usize, size: [usize; 2]) -> Self {
+        let init = Init::kaiming_fan_out(channels * size[0] * size[1]);
+        let dense = Self::new(name, channels, channels, 1, 1).grouped(channels).begun(init);
+        Self { kernel: size, ..dense }
     }
 
     /// The same convolution under another name.
@@ -53,17 +61,21 @@ impl ConvSpec {
     }
 
     pub(crate) fn entry(&self) -> Entry {
-        let shape = vec![self.outputs, self.inputs / self.groups, self.kernel, self.kernel];
+        let [height, width] = self.kernel;
+        let shape = vec![self.outputs, self.inputs / self.groups, height, width];
         Entry::trained(format!("{}.weight", self.name), shape, Layout::Convolution, self.init)
     }
 
-    fn side(&self, side: usize) -> usize {
-        (side + 2 * self.padding).saturating_sub(self.kernel) / self.stride + 1
+    /// Height and width of what comes out for an image of `size`.
+    fn size(&self, size: [usize; 2]) -> [usize; 2] {
+        let side = |at: usize| (size[at] + 2 * self.padding).saturating_sub(self.kernel[at]) / self.stride + 1;
+        [side(0), side(1)]
     }
 
-    fn multiply_adds(&self, side: usize) -> u64 {
-        let per_pixel = self.kernel * self.kernel * (self.inputs / self.groups) * self.outputs;
-        (self.side(side) * self.side(side) * per_pixel) as u64
+    fn multiply_adds(&self, size: [usize; 2]) -> u64 {
+        let per_pixel = self.kernel[0] * self.kernel[1] * (self.inputs / self.groups) * self.outputs;
+        let [height, width] = self.size(size);
+        (height * width * per_pixel) as u64
     }
 }
 
@@ -76,7 +88,7 @@ pub enum Gamma {
     Frozen,
 }
 
-/// A batch norm over channels: eps 1e-5, momentum 0.1, γ begun at 1 and β at 0.
+/// A batch norm over channels: momentum 0.1, γ begun at 1 and β at 0.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BatchNormSpec {
     /// Torch's name of the module.
@@ -85,31 +97,43 @@ pub struct BatchNormSpec {
     pub channels: usize,
     /// What training does with γ.
     pub gamma: Gamma,
+    /// Added to the variance before its root is taken.
+    pub eps: f64,
 }
 
 impl BatchNormSpec {
+    /// A batch norm as torch has it: γ trained, eps 1e-5.
+    pub fn new(name: impl Into<String>, channels: usize) -> Self {
+        Self { name: name.into(), channels, gamma: Gamma::Trained, eps: 1e-5 }
+    }
+
+    /// The same with γ frozen at 1.
+    #[must_use]
+    pub fn frozen(self) -> Self {
+        Self { gamma: Gamma::Frozen, ..self }
+    }
+
+    /// The same with another `eps`.
+    #[must_use]
+    pub fn with_eps(self, eps: f64) -> Self {
+        Self { eps, ..self }
+    }
+
     pub(crate) fn entries(&self) -> [Entry; 5] {
         let gamma_role = match self.gamma {
             Gamma::Trained => Role::Trained,
             Gamma::Frozen => Role::Frozen,
         };
-        let plain = |leaf: &str, value, role| Entry {
-            name: format!("{}.{leaf}", self.name),
-            shape: vec![self.channels],
-            layout: Layout::Plain,
-            kind: Kind::Values { role, init: Init::Constant(value) },
+        let plain = |leaf: &str, value, role| {
+            let kind = Kind::Values { role, init: Init::Constant(value) };
+            Entry::new(format!("{}.{leaf}", self.name), vec![self.channels], Layout::Plain, kind)
         };
         [
             plain("weight", 1.0, gamma_role),
             plain("bias", 0.0, Role::Trained),
             plain("running_mean", 0.0, Role::Statistic),
             plain("running_var", 1.0, Role::Statistic),
-            Entry {
-                name: format!("{}.num_batches_tracked", self.name),
-                shape: vec![],
-                layout: Layout::Plain,
-                kind: Kind::Counter,
-            },
+            Entry::new(format!("{}.num_batches_tracked", self.name), vec![], Layout::Plain, Kind::Counter),
         ]
     }
 }
@@ -143,6 +167,8 @@ pub struct LinearSpec {
     pub outputs: usize,
     /// Whether there is a bias.
     pub bias: Bias,
+    /// How files hold the weight.
+    pub stored: Stored,
     /// How weight and bias begin.
     pub init: Init,
 }
@@ -156,6 +182,15 @@ pub enum Bias {
     Without,
 }
 
+/// How files hold the weight of a fully connected layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// (O, I).
+    Matrix,
+    /// (O, I, 1, 1): the layer is written as a 1×1 convolution of an image of one pixel.
+    Pointwise,
+}
+
 impl LinearSpec {
     /// Numbers in.
     pub fn inputs(&self) -> usize {
@@ -163,8 +198,14 @@ impl LinearSpec {
     }
 
     pub(crate) fn weight_entry(&self) -> Entry {
-        let layout = Layout::Flattened { channels: self.channels, height: self.side, width: self.side };
-        Entry::trained(format!("{}.weight", self.name), vec![self.outputs, self.inputs()], layout, self.init)
+        let (shape, layout) = match self.stored {
+            Stored::Matrix => {
+                let (channels, height, width) = (self.channels, self.side, self.side);
+                (vec![self.outputs, self.inputs()], Layout::Flattened { channels, height, width })
+            }
+            Stored::Pointwise => (vec![self.outputs, self.inputs(), 1, 1], Layout::Pointwise),
+        };
+        Entry::trained(format!("{}.weight", self.name), shape, layout, self.init)
     }
 
     pub(crate) fn bias_entry(&self) -> Option<Entry> {
@@ -207,7 +248,7 @@ pub enum Spec {
 impl Spec {
     /// A batch norm with a trained γ.
     pub fn batch_norm(name: impl Into<String>, channels: usize) -> Self {
-        Self::BatchNorm(BatchNormSpec { name: name.into(), channels, gamma: Gamma::Trained })
+        Self::BatchNorm(BatchNormSpec::new(name, channels))
     }
 
     /// A `PReLU`.
@@ -227,24 +268,24 @@ impl Spec {
         }
     }
 
-    /// Multiply-adds of the convolutions and products for an image of `side`, and the side of what comes out.
-    fn multiply_adds(&self, side: usize) -> (u64, usize) {
+    /// Multiply-adds of the convolutions and products for an image of `size`, and the size of what comes out.
+    fn multiply_adds(&self, size: [usize; 2]) -> (u64, [usize; 2]) {
         match self {
-            Self::Conv(conv) => (conv.multiply_adds(side), conv.side(side)),
-            Self::Linear(linear) => ((linear.inputs() * linear.outputs) as u64, 1),
+            Self::Conv(conv) => (conv.multiply_adds(size), conv.size(size)),
+            Self::Linear(linear) => ((linear.inputs() * linear.outputs) as u64, [1, 1]),
             Self::Residual { main, shortcut } => {
-                let (main, side_out) = multiply_adds(main, side);
-                (main + multiply_adds(shortcut, side).0, side_out)
+                let (main, size_out) = multiply_adds(main, size);
+                (main + multiply_adds(shortcut, size).0, size_out)
             }
-            Self::BatchNorm(_) | Self::Prelu(_) | Self::Dropout(_) => (0, side),
+            Self::BatchNorm(_) | Self::Prelu(_) | Self::Dropout(_) => (0, size),
         }
     }
 }
 
-fn multiply_adds(specs: &[Spec], side: usize) -> (u64, usize) {
-    specs.iter().fold((0, side), |(sum, side), spec| {
-        let (own, side) = spec.multiply_adds(side);
-        (sum + own, side)
+fn multiply_adds(specs: &[Spec], size: [usize; 2]) -> (u64, [usize; 2]) {
+    specs.iter().fold((0, size), |(sum, size), spec| {
+        let (own, size) = spec.multiply_adds(size);
+        (sum + own, size)
     })
 }
 
@@ -262,11 +303,13 @@ pub enum Kind {
     Counter,
 }
 
-/// One entry of torch's state dict.
+/// One entry of a state dict.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
-    /// Torch's name.
+    /// The name of the parameter: its module's and its own, with dots between.
     pub name: String,
+    /// The name in files; the same for networks that come from torch.
+    pub file_name: String,
     /// Torch's shape.
     pub shape: Vec<usize>,
     /// How torch's layout and the operators' belong together.
@@ -276,8 +319,12 @@ pub struct Entry {
 }
 
 impl Entry {
+    fn new(name: String, shape: Vec<usize>, layout: Layout, kind: Kind) -> Self {
+        Self { file_name: name.clone(), name, shape, layout, kind }
+    }
+
     fn trained(name: String, shape: Vec<usize>, layout: Layout, init: Init) -> Self {
-        Self { name, shape, layout, kind: Kind::Values { role: Role::Trained, init } }
+        Self::new(name, shape, layout, Kind::Values { role: Role::Trained, init })
     }
 
     /// Numbers in it.
@@ -298,7 +345,7 @@ pub struct Cost {
     pub parameters: u64,
     /// Multiply-adds of convolutions and products for one image.
     pub multiply_adds: u64,
-    /// Entries of torch's state dict, `num_batches_tracked` included.
+    /// Entries of the state dict, torch's `num_batches_tracked` included.
     pub state_entries: usize,
 }
 
@@ -307,14 +354,29 @@ pub struct Cost {
 pub struct Plan {
     /// The layers.
     pub layers: Vec<Spec>,
-    /// Side of the square input image.
+    /// Side S of the square face that the network is given.
     pub input_size: usize,
+    /// Columns on either side of the face that the network does not see.
+    pub cut: usize,
+    /// How files call the entries.
+    pub naming: Naming,
 }
 
 impl Plan {
+    /// `layers` that see the whole face of `input_size`, called in files as here.
+    pub fn new(layers: Vec<Spec>, input_size: usize) -> Self {
+        Self { layers, input_size, cut: 0, naming: Naming::Torch }
+    }
+
+    /// Height and width of the image that the first layer takes.
+    pub fn image_size(&self) -> [usize; 2] {
+        [self.input_size, self.input_size.saturating_sub(2 * self.cut)]
+    }
+
     /// The state dict's entries, in torch's order.
     pub fn entries(&self) -> Vec<Entry> {
-        self.layers.iter().flat_map(Spec::entries).collect()
+        let entries = self.layers.iter().flat_map(Spec::entries);
+        entries.filter_map(|entry| Some(Entry { file_name: self.naming.file_name(&entry.name)?, ..entry })).collect()
     }
 
     /// Parameters, multiply-adds and state-dict entries.
@@ -322,31 +384,51 @@ impl Plan {
         let entries = self.entries();
         Cost {
             parameters: entries.iter().filter(|entry| entry.is_parameter()).map(|entry| entry.elements() as u64).sum(),
-            multiply_adds: multiply_adds(&self.layers, self.input_size).0,
+            multiply_adds: multiply_adds(&self.layers, self.image_size()).0,
             state_entries: entries.len(),
         }
     }
 
-    /// Checks that every one of `prefixes` begins the name of some entry, at a dot.
+    /// The modules that can be frozen as a whole, in the order in which an image meets them.
+    pub fn stages(&self) -> Vec<String> {
+        let mut stages: Vec<String> = self.entries().iter().map(|entry| stage(&entry.name)).collect();
+        stages.dedup();
+        stages
+    }
+
+    /// Checks that every one of `prefixes` begins the name of some entry, at a dot, or names the whole.
     ///
     /// # Errors
     /// Naming the first prefix that begins none, with the stages that exist.
     pub fn check_prefixes(&self, prefixes: &[String]) -> Result<()> {
         let entries = self.entries();
-        for prefix in prefixes {
-            if !entries.iter().any(|entry| begins(&entry.name, prefix)) {
-                let mut stages: Vec<&str> = entries.iter().filter_map(|entry| entry.name.split('.').next()).collect();
-                stages.dedup();
-                return Err(Error::unknown("stage", prefix, stages));
+        match prefixes.iter().find(|prefix| !entries.iter().any(|entry| lies_under(&entry.name, prefix))) {
+            Some(prefix) => {
+                let stages = self.stages();
+                let whole = WHOLE.into_iter().map(str::to_owned);
+                let known: Vec<String> = whole.chain(stages).collect();
+                Err(Error::unknown("stage", prefix, known.iter().map(String::as_str)))
             }
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
-/// Whether `name` lies under the module `prefix`.
-pub(crate) fn begins(name: &str, prefix: &str) -> bool {
-    name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('.'))
+/// What stands for every module when something is frozen.
+const WHOLE: [&str; 2] = ["all", "backbone"];
+
+/// Whether the module or entry `name` is, or lies under, the module `prefix`.
+pub(crate) fn lies_under(name: &str, prefix: &str) -> bool {
+    WHOLE.contains(&prefix) || name.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// The first part of a name; two parts where the first is a plain list, as `blocks.3`.
+fn stage(name: &str) -> String {
+    let mut parts = name.split('.');
+    let (first, second) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let is_list = is_number(second) && !first.ends_with(|last: char| last.is_ascii_digit());
+    if is_list { format!("{first}.{second}") } else { first.to_owned() }
 }
 
 #[cfg(test)]
@@ -356,14 +438,23 @@ mod tests {
     #[test]
     fn a_strided_convolution_counts_only_the_pixels_it_makes() {
         let conv = ConvSpec::new("c", 4, 8, 3, 2);
-        assert_eq!(conv.side(7), 4);
-        assert_eq!(conv.multiply_adds(7), 4 * 4 * 9 * 4 * 8);
-        assert_eq!(conv.grouped(4).multiply_adds(7), 4 * 4 * 9 * 8);
+        assert_eq!(conv.size([7, 5]), [4, 3]);
+        assert_eq!(conv.multiply_adds([7, 5]), 4 * 3 * 9 * 4 * 8);
+        assert_eq!(conv.grouped(4).multiply_adds([7, 7]), 4 * 4 * 9 * 8);
     }
 
     #[test]
     fn a_prefix_ends_at_a_dot() {
-        assert!(begins("layer1.0.conv1.weight", "layer1"));
-        assert!(!begins("layer10.weight", "layer1"));
+        assert!(lies_under("layer1.0.conv1.weight", "layer1"));
+        assert!(lies_under("layer1", "layer1"));
+        assert!(!lies_under("layer10.weight", "layer1"));
+        assert!(lies_under("layer10.weight", "all"));
+    }
+
+    #[test]
+    fn a_stage_is_the_first_part_of_a_name_or_the_member_of_a_list() {
+        for (name, expected) in [("layer1.0.conv1.weight", "layer1"), ("blocks.3.conv.0.weight", "blocks.3")] {
+            assert_eq!(stage(name), expected);
+        }
     }
 }

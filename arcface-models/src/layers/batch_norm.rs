@@ -12,8 +12,6 @@ use arcface_core::{Error, Result};
 use crate::layers::{Builder, Mode, Weight};
 use crate::plan::BatchNormSpec;
 
-/// Added to the variance before its root is taken.
-const EPS: f64 = 1e-5;
 /// Weight of the new statistics when they are committed.
 const MOMENTUM: f64 = 0.1;
 
@@ -21,6 +19,8 @@ const MOMENTUM: f64 = 0.1;
 #[derive(Debug)]
 pub(crate) struct BatchNorm {
     name: String,
+    /// Added to the variance before its root is taken.
+    eps: f64,
     gamma: Weight,
     beta: Weight,
     mean: Weight,
@@ -44,6 +44,7 @@ pub(crate) fn batch_norm(spec: &BatchNormSpec, builder: &mut Builder) -> Result<
     let [gamma, beta, mean, variance, batches] = spec.entries();
     Ok(BatchNorm {
         name: spec.name.clone(),
+        eps: spec.eps,
         gamma: builder.weight(&gamma)?,
         beta: builder.weight(&beta)?,
         mean: builder.weight(&mean)?,
@@ -59,16 +60,16 @@ impl BatchNorm {
     /// (B, H, W, C) or (B, C) → the same.
     pub(crate) fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         match self.running(mode)? {
-            Some(running) => ops::batch_norm_eval(x, &self.affine(mode)?, &running, EPS),
-            None => self.keep(x, ops::batch_norm_train(x, &self.affine(mode)?, EPS)),
+            Some(running) => ops::batch_norm_eval(x, &self.affine(mode)?, &running, self.eps),
+            None => self.keep(x, ops::batch_norm_train(x, &self.affine(mode)?, self.eps)),
         }
     }
 
     /// The same followed by a `PReLU` of `slope` (C).
     pub(crate) fn forward_prelu(&self, x: &Tensor, slope: &Tensor, mode: Mode) -> Result<Tensor> {
         match self.running(mode)? {
-            Some(running) => ops::batch_norm_prelu_eval(x, &self.affine(mode)?, &running, slope, EPS),
-            None => self.keep(x, ops::batch_norm_prelu_train(x, &self.affine(mode)?, slope, EPS)),
+            Some(running) => ops::batch_norm_prelu_eval(x, &self.affine(mode)?, &running, slope, self.eps),
+            None => self.keep(x, ops::batch_norm_prelu_train(x, &self.affine(mode)?, slope, self.eps)),
         }
     }
 

@@ -10,7 +10,7 @@ use arcface_core::{Error, Parameters, Result, Role};
 
 use crate::init::Init;
 use crate::layers::Mode;
-use crate::plan::{Entry, Kind, begins};
+use crate::plan::{Entry, Kind, lies_under};
 
 /// How a network's weights begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl Builder {
 
     /// Whether the module `name` is frozen.
     pub(crate) fn is_frozen(&self, name: &str) -> bool {
-        self.freeze.iter().any(|prefix| name == prefix || begins(name, prefix))
+        self.freeze.iter().any(|prefix| lies_under(name, prefix))
     }
 
     /// The tensor of `entry`, in operator layout.

@@ -6,7 +6,7 @@ use arcface_core::candle::Tensor;
 use arcface_core::ops::{self, DropKey};
 use arcface_core::seed::name_index;
 
-use crate::layers::Mode;
+use crate::layers::{Builder, Mode};
 use crate::plan::DropoutSpec;
 
 /// Drops a share of the values in training and scales the others up.
@@ -16,9 +16,10 @@ pub(crate) struct Dropout {
     layer: u64,
 }
 
-/// The dropout of `spec`.
-pub(crate) fn dropout(spec: &DropoutSpec) -> Dropout {
-    Dropout { rate: spec.rate, layer: name_index(&spec.name) }
+/// The dropout of `spec`; a frozen one drops nothing.
+pub(crate) fn dropout(spec: &DropoutSpec, builder: &Builder) -> Dropout {
+    let rate = if builder.is_frozen(&spec.name) { 0.0 } else { spec.rate };
+    Dropout { rate, layer: name_index(&spec.name) }
 }
 
 impl Dropout {

@@ -54,7 +54,7 @@ impl Layer {
             Spec::Conv(spec) => Self::Conv(conv::conv(spec, builder)?),
             Spec::BatchNorm(spec) => Self::BatchNorm(batch_norm::batch_norm(spec, builder)?),
             Spec::Prelu(spec) => Self::Prelu(prelu::prelu(spec, builder)?),
-            Spec::Dropout(spec) => Self::Dropout(dropout::dropout(spec)),
+            Spec::Dropout(spec) => Self::Dropout(dropout::dropout(spec, builder)),
             Spec::Linear(spec) => Self::Linear(linear::linear(spec, builder)?),
             Spec::Residual { main, shortcut } => {
                 Self::Residual { main: build(main, builder)?, shortcut: build(shortcut, builder)? }

@@ -11,6 +11,8 @@ pub enum Layout {
     Plain,
     /// (O, I, KH, KW) in torch, (KH, KW, I, O) in the operators; I is per group.
     Convolution,
+    /// (O, I, 1, 1) in torch, (O, I) in the operators: a fully connected layer written as a 1×1 convolution.
+    Pointwise,
     /// (O, C·H·W) in torch, (O, H·W·C) in the operators: a fully connected layer on a flattened image.
     Flattened {
         /// C.
@@ -31,6 +33,7 @@ impl Layout {
         match self {
             Self::Plain => Ok(torch.contiguous()?),
             Self::Convolution => Ok(torch.permute((2, 3, 1, 0))?.contiguous()?),
+            Self::Pointwise => Ok(torch.squeeze(3)?.squeeze(2)?.contiguous()?),
             Self::Flattened { channels, height, width } => {
                 let (outputs, inputs) = torch.dims2()?;
                 let image = torch.reshape((outputs, channels, height, width))?;
@@ -47,6 +50,7 @@ impl Layout {
         match self {
             Self::Plain => Ok(operator.contiguous()?),
             Self::Convolution => Ok(operator.permute((3, 2, 0, 1))?.contiguous()?),
+            Self::Pointwise => Ok(operator.unsqueeze(2)?.unsqueeze(3)?.contiguous()?),
             Self::Flattened { channels, height, width } => {
                 let (outputs, inputs) = operator.dims2()?;
                 let image = operator.reshape((outputs, height, width, channels))?;
@@ -83,6 +87,7 @@ mod tests {
     fn every_layout_goes_there_and_back() {
         check_there_and_back(Layout::Plain, &[5], &[5]);
         check_there_and_back(Layout::Convolution, &[5, 4, 3, 2], &[3, 2, 4, 5]);
+        check_there_and_back(Layout::Pointwise, &[5, 4, 1, 1], &[5, 4]);
         let flattened = Layout::Flattened { channels: 2, height: 3, width: 4 };
         check_there_and_back(flattened, &[5, 24], &[5, 24]);
     }

@@ -14,11 +14,11 @@ pub struct Metadata {
     pub architecture: Architecture,
     /// D.
     pub embedding_size: usize,
-    /// Side of the square input image.
+    /// Side of the square face.
     pub input_size: usize,
     /// Order of the colours in the input, `rgb` in ours.
     pub colour_order: String,
-    /// How pixel values 0–255 become inputs, `(x-127.5)/127.5` in ours.
+    /// How pixel values 0–255 become inputs, `(x-127.5)/127.5` as a rule.
     pub normalisation: String,
     /// How a face is cut out, `arcface-5-point` in ours: the five-point template of 112×112, scaled.
     pub crop: String,
@@ -27,14 +27,14 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// What our own networks are trained with.
+    /// What our own networks are trained with, and the others were where they were published.
     pub fn new(config: &BackboneConfig) -> Self {
         Self {
             architecture: config.architecture,
             embedding_size: config.embedding_size,
             input_size: config.input_size,
             colour_order: "rgb".into(),
-            normalisation: "(x-127.5)/127.5".into(),
+            normalisation: config.architecture.normalisation().into(),
             crop: "arcface-5-point".into(),
             extra: BTreeMap::new(),
         }

@@ -4,6 +4,7 @@
 mod layout;
 mod metadata;
 pub(crate) mod misfit;
+mod naming;
 mod recognise;
 mod safetensors;
 mod torch;
@@ -14,6 +15,7 @@ use arcface_core::candle::Tensor;
 
 pub use layout::Layout;
 pub use metadata::Metadata;
+pub use naming::Naming;
 pub use recognise::{Guess, recognise};
 pub use safetensors::{WeightsFile, read};
 pub use torch::save_torch;

@@ -35,7 +35,7 @@ pub fn recognise(state: &StateDict) -> Result<Guess> {
 /// Names in common over names in either, 0 to 1.
 fn similarity(architecture: Architecture, names: &BTreeSet<&str>) -> f64 {
     let entries = BackboneConfig::new(architecture).entries_unchecked();
-    let own: BTreeSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+    let own: BTreeSet<&str> = entries.iter().map(|entry| entry.file_name.as_str()).collect();
     own.intersection(names).count() as f64 / own.union(names).count() as f64
 }
 
@@ -43,11 +43,15 @@ fn similarity(architecture: Architecture, names: &BTreeSet<&str>) -> f64 {
 fn sized(architecture: Architecture, state: &StateDict) -> BackboneConfig {
     let usual = BackboneConfig::new(architecture);
     let dims = |name: &str| state.get(name).map(|tensor| tensor.dims().to_vec()).unwrap_or_default();
-    let (embedding, side) = if architecture == Architecture::MobileFaceNet {
-        (dims("features.layers.3.bias"), dims("features.layers.0.layers.0.weight").get(2).copied())
-    } else {
-        let flattened = dims("fc.weight").get(1).copied().zip(dims("bn2.weight").first().copied());
-        (dims("features.bias"), flattened.map(|(inputs, channels)| (inputs / channels.max(1)).isqrt()))
+    let global = |bias: &str, kernel: &str| (dims(bias), dims(kernel).get(2).copied());
+    let (embedding, side) = match architecture {
+        Architecture::MobileFaceNet => global("features.layers.3.bias", "features.layers.0.layers.0.weight"),
+        Architecture::MobileFaceNetY1 => global("fc1_beta", "conv_6dw7_7_conv2d_weight"),
+        Architecture::MobileFaceNet112x96 => global("linear1.bn.bias", "linear7.conv.weight"),
+        _ => {
+            let flattened = dims("fc.weight").get(1).copied().zip(dims("bn2.weight").first().copied());
+            (dims("features.bias"), flattened.map(|(inputs, channels)| (inputs / channels.max(1)).isqrt()))
+        }
     };
     BackboneConfig {
         embedding_size: embedding.first().copied().unwrap_or(usual.embedding_size),

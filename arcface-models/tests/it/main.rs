@@ -7,6 +7,7 @@ mod golden;
 mod gradients;
 mod oracle;
 mod properties;
+mod published;
 mod support;
 mod torch;
 mod weights;

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use arcface_core::candle::{DType, Device, Tensor, Var};
-use arcface_models::plan::{BatchNormSpec, LinearSpec, Plan, Spec};
-use arcface_models::{Mode, Network, mobilefacenet};
+use arcface_models::plan::{BatchNormSpec, ConvSpec, LinearSpec, Plan, Spec};
+use arcface_models::{Mode, Network, mobilefacenet, mobilefacenet_112x96, mobilefacenet_y1};
 
 use crate::support::{TRAIN, distance, images, narrow_iresnet, network, noise, small_facenano, stir};
 
@@ -42,7 +42,7 @@ fn batch_norm(norm: &BatchNormSpec, state: &State, x: &Tensor, mode: Mode) -> Te
         Mode::Eval => (of("running_mean"), of("running_var")),
         Mode::Train { .. } => statistics(x),
     };
-    let root = (variance + 1e-5).unwrap().sqrt().unwrap();
+    let root = (variance + norm.eps).unwrap().sqrt().unwrap();
     let normalised = x.broadcast_sub(&mean).unwrap().broadcast_div(&root).unwrap();
     normalised.broadcast_mul(&of("weight")).unwrap().broadcast_add(&of("bias")).unwrap()
 }
@@ -64,15 +64,18 @@ fn per_channel(values: &Tensor, x: &Tensor) -> Tensor {
 }
 
 fn fully_connected(linear: &LinearSpec, state: &State, x: &Tensor) -> Tensor {
-    let product = x.flatten_from(1).unwrap().matmul(&state[&format!("{}.weight", linear.name)].t().unwrap()).unwrap();
+    let weight = state[&format!("{}.weight", linear.name)].flatten_from(1).unwrap();
+    let product = x.flatten_from(1).unwrap().matmul(&weight.t().unwrap()).unwrap();
     match state.get(&format!("{}.bias", linear.name)) {
         Some(bias) => product.broadcast_add(bias).unwrap(),
         None => product,
     }
 }
 
-fn state(network: &Network) -> State {
-    let floats = network.state_dict().unwrap().into_iter().filter(|(_, tensor)| tensor.dtype() == DType::F64);
+fn state(plan: &Plan, network: &Network) -> State {
+    let state = network.state_dict().unwrap();
+    let named = plan.entries().into_iter().map(|entry| (entry.name, state[&entry.file_name].clone()));
+    let floats = named.filter(|(_, tensor)| tensor.dtype() == DType::F64);
     floats.map(|(name, tensor)| (name, Var::from_tensor(&tensor).unwrap())).collect()
 }
 
@@ -80,14 +83,15 @@ fn state(network: &Network) -> State {
 fn check(plan: &Plan, batch: usize) {
     let network = network(plan, DType::F64);
     stir(&network);
-    let state = state(&network);
+    let state = state(plan, &network);
     let images = images(batch, plan.input_size, DType::F64);
+    let seen = images.narrow(3, plan.cut, plan.image_size()[1]).unwrap();
     for mode in [Mode::Eval, TRAIN] {
         let got = network.forward(&images, mode).unwrap();
-        let expected = channels_last(&forward(&plan.layers, &state, &images, mode));
+        let expected = channels_last(&forward(&plan.layers, &state, &seen, mode));
         assert!(distance(&got, &expected) < 1e-10, "{mode:?}: {}", distance(&got, &expected));
     }
-    check_gradients(plan, &network, &state, &images);
+    check_gradients(plan, &network, &state, &seen);
 }
 
 fn check_gradients(plan: &Plan, network: &Network, state: &State, images: &Tensor) {
@@ -124,6 +128,28 @@ fn mobilefacenet_blocks() {
     check(&plan, 2);
 }
 
+/// The stem, the first bottlenecks and residuals of both older networks, and their embeddings.
+#[test]
+fn older_mobilefacenets() {
+    for mut plan in [mobilefacenet_y1(32, 8), mobilefacenet_112x96(48, 8)] {
+        let embedding = plan.layers.split_off(plan.layers.len() - 7);
+        check(&plan_of(&plan, &plan.layers[..17]), 2);
+        // The embedding takes a map of its own, 512 channels in two or three rows.
+        check(
+            &plan_of(
+                &plan,
+                &[vec![Spec::Conv(ConvSpec { padding: 0, ..ConvSpec::new("widen", 3, 128, 16, 16) })], embedding]
+                    .concat(),
+            ),
+            3,
+        );
+    }
+}
+
+fn plan_of(plan: &Plan, layers: &[Spec]) -> Plan {
+    Plan { layers: layers.to_vec(), ..plan.clone() }
+}
+
 #[test]
 fn evaluation_builds_no_graph() {
     let plan = small_facenano(16);
@@ -136,7 +162,7 @@ fn evaluation_builds_no_graph() {
 
 #[test]
 fn running_statistics_follow_torch() {
-    let plan = Plan { layers: vec![Spec::batch_norm("bn", 3)], input_size: 4 };
+    let plan = Plan::new(vec![Spec::batch_norm("bn", 3)], 4);
     let network = network(&plan, DType::F64);
     stir(&network);
     let running = |leaf: &str| network.parameters().get(&format!("bn.{leaf}")).unwrap().var.copy().unwrap();

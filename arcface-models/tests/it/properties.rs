@@ -122,13 +122,16 @@ fn configurations_out_of_range_are_refused() {
     let mobile = BackboneConfig { dropout: 0.4, ..BackboneConfig::new(Architecture::MobileFaceNet) };
     check_refused(&mobile, "dropout: expected 0, since mobilefacenet has no dropout layer, got 0.4");
     let frozen = BackboneConfig { freeze: vec!["layer1".into()], ..config() };
-    check_refused(&frozen, "no stage named `layer1`; known: bn2, fc, features, stage1, stage2, stage3, stem");
+    check_refused(
+        &frozen,
+        "no stage named `layer1`; known: all, backbone, bn2, fc, features, stage1, stage2, stage3, stem",
+    );
 }
 
 #[test]
 fn an_unknown_backbone_is_answered_with_the_known_ones() {
     let error = "resnet50".parse::<Architecture>().unwrap_err().to_string();
-    insta::assert_snapshot!(error, @"no backbone named `resnet50`; known: facenano, iresnet100, iresnet18, iresnet200, iresnet34, iresnet50, mobilefacenet");
+    insta::assert_snapshot!(error, @"no backbone named `resnet50`; known: facenano, iresnet100, iresnet18, iresnet200, iresnet34, iresnet50, mobilefacenet, mobilefacenet_112x96, mobilefacenet_y1");
 }
 
 #[test]
@@ -138,4 +141,46 @@ fn images_that_do_not_fit_are_refused() {
     insta::assert_snapshot!(error(&images(1, 48, DType::F32), Mode::Eval), @"images: expected shape (B, 3, 32, 32), got [1, 3, 48, 48]");
     insta::assert_snapshot!(error(&images(1, 32, DType::F64), Mode::Eval), @"images: expected element type F32, the network's, got F64");
     insta::assert_snapshot!(error(&images(1, 32, DType::F32), TRAIN), @"batch norm `features` in training: expected more than one value per channel (a batch of at least 2), got 1");
+}
+
+fn stages(architecture: Architecture) -> String {
+    BackboneConfig::new(architecture).plan().unwrap().stages().join(" ")
+}
+
+#[test]
+fn every_architecture_can_be_frozen_by_stages() {
+    insta::assert_snapshot!(stages(Architecture::FaceNano), @"stem stage1 stage2 stage3 bn2 fc features");
+    insta::assert_snapshot!(stages(Architecture::IResNet18), @"conv1 bn1 prelu layer1 layer2 layer3 layer4 bn2 fc features");
+    insta::assert_snapshot!(stages(Architecture::MobileFaceNet), @"layers.0 layers.1 layers.2 layers.3 layers.4 layers.5 layers.6 layers.7 conv_sep features");
+    insta::assert_snapshot!(stages(Architecture::MobileFaceNetY1), @"conv_1 conv_2_dw dconv_23 res_3 dconv_34 res_4 dconv_45 res_5 conv_6sep conv_6dw7_7 fc1");
+    insta::assert_snapshot!(stages(Architecture::MobileFaceNet112x96), @"conv1 dw_conv1 blocks.0 blocks.1 blocks.2 blocks.3 blocks.4 blocks.5 blocks.6 blocks.7 blocks.8 blocks.9 blocks.10 blocks.11 blocks.12 blocks.13 blocks.14 conv2 linear7 linear1");
+    for architecture in Architecture::ALL {
+        let whole = BackboneConfig::new(architecture);
+        let every = whole.plan().unwrap().stages();
+        for freeze in [every, vec!["all".to_owned()], vec!["backbone".to_owned()]] {
+            let small = BackboneConfig { input_size: 32, embedding_size: 8, freeze, ..whole.clone() };
+            let is_big = architecture.name().starts_with("iresnet") && architecture != Architecture::IResNet18;
+            small.plan().unwrap();
+            if !is_big {
+                let backbone = Backbone::new(&small, 0, DType::F32, &Device::Cpu).unwrap();
+                assert_eq!(backbone.parameters().trained().count(), 0, "{architecture}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_network_frozen_as_a_whole_trains_nothing_and_embeds_as_in_evaluation() {
+    let frozen = BackboneConfig { freeze: vec!["all".into()], dropout: 0.5, ..config() };
+    let backbone = Backbone::new(&frozen, 0, DType::F32, &Device::Cpu).unwrap();
+    let before = backbone.state_dict().unwrap();
+    let images = images(3, 32, DType::F32);
+    let pass = backbone.training_pass(&images, 0, 0).unwrap();
+    assert_eq!(bits(pass.embeddings()), bits(&backbone.forward(&images, Mode::Eval).unwrap()));
+    let loss = pass.embeddings().sqr().unwrap().sum_all().unwrap();
+    assert!(pass.backward(&loss).unwrap().is_empty());
+    backbone.commit_statistics().unwrap();
+    for (name, tensor) in backbone.state_dict().unwrap() {
+        assert!(values(&tensor) == values(&before[&name]), "{name}");
+    }
 }

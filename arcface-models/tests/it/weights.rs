@@ -69,7 +69,7 @@ fn blank(architecture: Architecture, input_size: usize) -> StateDict {
     let config = BackboneConfig { input_size, ..BackboneConfig::new(architecture) };
     // One number seen as many: only names and shapes matter.
     let zeros = |shape: &[usize]| Tensor::zeros((), DType::F32, &Device::Cpu).unwrap().broadcast_as(shape).unwrap();
-    config.plan().unwrap().entries().into_iter().map(|entry| (entry.name, zeros(&entry.shape))).collect()
+    config.plan().unwrap().entries().into_iter().map(|entry| (entry.file_name, zeros(&entry.shape))).collect()
 }
 
 #[test]
@@ -147,13 +147,13 @@ fn files_that_hold_no_network_are_refused() {
     insta::assert_snapshot!(file_refusal(|path| {
         let state = ["a.weight", "b.weight", "c.weight", "d.weight"].map(|name| (name.to_owned(), zeros(&[1], DType::F32)));
         save(path, &state.into(), &[]);
-    }), @"DIR/net.safetensors: tensor names: expected those of a known network (iresnet18, iresnet34, iresnet50, iresnet100, iresnet200, mobilefacenet, facenano), got 4 others (`a.weight`, `b.weight`, `c.weight`, …); name the network if you know it, or convert the file to torch's names");
+    }), @"DIR/net.safetensors: tensor names: expected those of a known network (iresnet18, iresnet34, iresnet50, iresnet100, iresnet200, mobilefacenet, mobilefacenet_y1, mobilefacenet_112x96, facenano), got 4 others (`a.weight`, `b.weight`, `c.weight`, …); name the network if you know it, or convert the file to torch's names");
     insta::assert_snapshot!(file_refusal(|path| {
         let mut state = backbone(3).state_dict().unwrap();
         state.remove("fc.bias");
         save(path, &state, &[]);
     }), @"DIR/net.safetensors: weights do not fit facenano (embedding_size 8, input_size 32): 1 missing: `fc.bias`; name the network they were made for");
-    insta::assert_snapshot!(file_refusal(|path| save(path, &StateDict::new(), &[("architecture", "resnet")])), @"DIR/net.safetensors: no backbone named `resnet`; known: facenano, iresnet100, iresnet18, iresnet200, iresnet34, iresnet50, mobilefacenet");
+    insta::assert_snapshot!(file_refusal(|path| save(path, &StateDict::new(), &[("architecture", "resnet")])), @"DIR/net.safetensors: no backbone named `resnet`; known: facenano, iresnet100, iresnet18, iresnet200, iresnet34, iresnet50, mobilefacenet, mobilefacenet_112x96, mobilefacenet_y1");
     insta::assert_snapshot!(file_refusal(|path| save(path, &StateDict::new(), &[("architecture", "facenano")])), @"DIR/net.safetensors: metadata `embedding_size`: expected a value, got none");
     insta::assert_snapshot!(file_refusal(|path| {
         save(path, &StateDict::new(), &[("architecture", "facenano"), ("embedding_size", "many")]);
