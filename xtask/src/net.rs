@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use arcface_core::candle::DType;
 use arcface_data::Normalisation;
-use arcface_models::weights::{Metadata, read};
+use arcface_models::weights::{Metadata, WeightsFile, read};
 use arcface_models::{Architecture, Backbone, BackboneConfig};
 
 use crate::run::{self, RunFolder};
@@ -57,7 +57,13 @@ impl Net {
         if file.metadata.is_none() {
             notes.push(format!("{}: taken for {config} by its tensors' names", path.display()));
         }
-        let normalisation = normalisation(&path, file.metadata.as_ref(), overrides, &mut notes)?;
+        let normalisation = match &overrides.normalise {
+            Some(name) => name.parse().context("--normalise")?,
+            None => presented(&path, &file, &config)?,
+        };
+        if file.metadata.is_none() && overrides.normalise.is_none() {
+            notes.push(format!("images are normalised as {}; `--normalise` changes it", spelling(normalisation)));
+        }
         let backbone = Backbone::load_as(&path, &file, &config, DType::F32)?;
         Ok(Self { backbone, normalisation, path, notes })
     }
@@ -92,19 +98,17 @@ fn named(name: &str, seen: Option<BackboneConfig>) -> anyhow::Result<BackboneCon
     Ok(seen.map_or(usual, |seen| BackboneConfig { architecture, ..seen }))
 }
 
-fn normalisation(
-    path: &Path,
-    metadata: Option<&Metadata>,
-    overrides: &Overrides,
-    notes: &mut Vec<String>,
-) -> anyhow::Result<Normalisation> {
-    if let Some(name) = &overrides.normalise {
-        return name.parse().context("--normalise");
+/// How the network of `file` takes images: what the file says, else what its kind of network was published with.
+///
+/// # Errors
+/// If the file says something that is not known here.
+pub(crate) fn presented(path: &Path, file: &WeightsFile, config: &BackboneConfig) -> anyhow::Result<Normalisation> {
+    let published = Metadata::new(config);
+    let metadata = file.metadata.as_ref().unwrap_or(&published);
+    if metadata.colour_order != published.colour_order {
+        let (path, expected, found) = (path.display(), &published.colour_order, &metadata.colour_order);
+        bail!("{path}: metadata `colour_order`: expected {expected}, got `{found}`; swap the first layer's channels");
     }
-    let Some(metadata) = metadata else {
-        notes.push("images are normalised as (x-127.5)/127.5; `--normalise` changes it".to_owned());
-        return Ok(Normalisation::By127_5);
-    };
     let known = SPELLINGS.iter().find(|(spelling, _)| *spelling == metadata.normalisation);
     known.map(|(_, normalisation)| *normalisation).with_context(|| {
         format!(

@@ -57,7 +57,7 @@ fn keys_and_values() {
     assert_snapshot!(complaint(&["data.augmentation.shift=99"]), @"error: --set: augmentation `shift`: expected 0 <= shift <= 32, got 99");
     assert_snapshot!(complaint(&["data.nuisance=2.0"]), @"error: [data]: nuisance: expected 0 <= nuisance <= 1, got 2");
     assert_snapshot!(complaint(&["model.input_size=30"]), @"error: [model]: input_size: expected a multiple of 16 from 16 to 1024, got 30");
-    assert_snapshot!(complaint(&["model.backbone=resnet50"]), @"error: --set: model.backbone: no backbone named `resnet50`; known: facenano, iresnet100, iresnet18, iresnet200, iresnet34, iresnet50, mobilefacenet");
+    assert_snapshot!(complaint(&["model.backbone=resnet50"]), @"error: --set: model.backbone: no backbone named `resnet50`; known: facenano, iresnet100, iresnet18, iresnet200, iresnet34, iresnet50, mobilefacenet, mobilefacenet_112x96, mobilefacenet_y1");
     assert_snapshot!(complaint(&["device=cuda:0"]), @r#"error: device = "cuda:0": this build runs on the CPU only; set device = "cpu" or "auto", or use a build with the feature `cuda`"#);
     assert_snapshot!(complaint(&["device=gpu"]), @r#"error: --set: device: expected "auto", "cpu" or "cuda:0", got "gpu""#);
     assert_snapshot!(complaint(&["precision=bf16"]), @"error: --set: precision: unknown variant `bf16`, expected `f32` or `f64`");
@@ -146,7 +146,7 @@ fn weights_that_do_not_fit() {
     let weights = "model.weights=runs/one/weights.safetensors";
     let fault = |set: &[&str]| fail(&mut train(folder.path(), "two", set));
     assert_snapshot!(fault(&[weights, "model.embedding_size=64"]), @"error: model.weights: runs/one/weights.safetensors: weights do not fit facenano (embedding_size 64, input_size 32): 6 misshaped: `fc.weight` (expected [64, 384], got [128, 384]), `fc.bias` (expected [64], got [128]), `features.weight` (expected [64], got [128]) and 3 more; name the network they were made for");
-    assert_snapshot!(fault(&[weights, "model.backbone=iresnet18"]), @"error: model.weights: runs/one/weights.safetensors: weights do not fit iresnet18 (embedding_size 512, input_size 32): 175 missing: `conv1.weight`, `bn1.weight`, `bn1.bias` and 172 more; 49 extra: `stage1.block.bn.bias`, `stage1.block.bn.num_batches_tracked`, `stage1.block.bn.running_mean` and 46 more; 10 misshaped: `bn2.weight` (expected [512], got [96]), `bn2.bias` (expected [512], got [96]), `bn2.running_mean` (expected [512], got [96]) and 7 more; name the network they were made for");
+    assert_snapshot!(fault(&[weights, "model.backbone=iresnet18"]), @"error: model.weights: runs/one/weights.safetensors: weights do not fit iresnet18 (embedding_size 512, input_size 32): 175 missing: `conv1.weight`, `bn1.weight`, `bn1.bias` and 172 more; 49 extra: `stage1.block.bn.bias`, `stage1.block.bn.num_batches_tracked`, `stage1.block.bn.running_mean` and 46 more; 10 misshaped: `bn2.weight` (expected [512], got [96]), `bn2.bias` (expected [512], got [96]), `bn2.running_mean` (expected [512], got [96]) and 7 more; name the network they were made for; the file looks like facenano (embedding_size 128, input_size 32)");
     assert_snapshot!(fault(&["model.weights=nowhere.safetensors"]), @"error: nowhere.safetensors: No such file or directory (os error 2)");
     fs::write(folder.path().join("broken.safetensors"), [7; 100]).unwrap();
     assert_snapshot!(fault(&["model.weights=broken.safetensors"]), @"error: broken.safetensors: expected a whole .safetensors file, but it is truncated, damaged or of another format (header too large)");
@@ -179,7 +179,7 @@ fn evaluation() {
     assert_snapshot!(eval(&["runs/one", "--images", "faces", "--pairs", "pairs.csv"]), @"error: pairs.csv: line 3: face `dora/1` is not in faces; check that list and folder belong together");
     assert_snapshot!(eval(&["runs/one", "--images", "nowhere", "--pairs", "pairs.csv"]), @"error: nowhere: no such folder of faces; check the path");
     assert_snapshot!(eval(&["runs/one", "--normalise", "inverted"]), @"error: --normalise: no normalisation named `inverted`; known: 127.5, 128, imagenet");
-    assert_snapshot!(eval(&["runs/one/weights.safetensors", "--backbone", "vgg"]), @"error: no backbone named `vgg`; known: facenano, iresnet100, iresnet18, iresnet200, iresnet34, iresnet50, mobilefacenet");
+    assert_snapshot!(eval(&["runs/one/weights.safetensors", "--backbone", "vgg"]), @"error: no backbone named `vgg`; known: facenano, iresnet100, iresnet18, iresnet200, iresnet34, iresnet50, mobilefacenet, mobilefacenet_112x96, mobilefacenet_y1");
 }
 
 /// A limit on the size of files stands in for a full disk.
