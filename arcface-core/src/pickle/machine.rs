@@ -264,7 +264,7 @@ impl<'a> Machine<'a> {
         };
         Global::find(&module, &name).ok_or_else(|| {
             let name = shortened(&format!("{module}.{name}"));
-            format!("`{name}` is not among the names of plain data, numpy arrays and torch tensors; nothing was run")
+            format!("`{name}` is not among the names of plain data, numpy arrays and torch tensors; nothing was run: save arrays or a state dict alone")
         })
     }
 

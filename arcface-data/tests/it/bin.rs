@@ -104,7 +104,7 @@ fn files_that_hold_no_set_are_refused() {
     assert_snapshot!(refusal(b"((lS'a'\naS'b'\na(lI2\nat."), @"ROOT/faces.bin: pickle, byte 17: expected a bool or 0 or 1 (found 2), got the integer 2");
     assert_snapshot!(refusal(b"((lS'a'\naS'b'\na(lVx\nat."), @"ROOT/faces.bin: pickle, byte 17: expected a bool, got the text `x`");
     assert_snapshot!(refusal(b"((lS'a'\naS'b'\naI1\nt."), @"ROOT/faces.bin: pickle, byte 15: expected a list of bools, got the integer 1");
-    assert_snapshot!(refusal(b"cos\nsystem\n(S'true'\ntR."), @"ROOT/faces.bin: pickle, byte 0: `os.system` is not among the names of plain data, numpy arrays and torch tensors; nothing was run");
+    assert_snapshot!(refusal(b"cos\nsystem\n(S'true'\ntR."), @"ROOT/faces.bin: pickle, byte 0: `os.system` is not among the names of plain data, numpy arrays and torch tensors; nothing was run: save arrays or a state dict alone");
 }
 
 /// Python writes an object once, in however many pairs it is.

@@ -21,6 +21,7 @@ fn commands_are_listed_with_a_line_each() {
       train   Train a network: without arguments a quick run on drawn faces
       eval    Verify pairs of faces with a network
       embed   Write the embeddings of images into a file
+      export  Write a network's weights for torch (`.pth`) or as `.safetensors`
       losses  List the losses that are linked in, or compute one on given embeddings
       config  Print a configuration, complete and checked
       data    Look at data sets, align photographs, draw faces, draw pairs
@@ -63,6 +64,7 @@ fn training_and_evaluation_tell_their_options() {
     Options:
           --images <DIR>      Folder of aligned faces that the pairs list speaks of; without it, for a run, what it was verified on
           --pairs <FILE>      Pairs list: LFW's `pairs.txt` or a CSV with the columns a, b, same
+          --bin <FILE>        Verification set in one file, insightface's `.bin`, in place of images and pairs
           --mirror[=<BOOL>]   Add the embedding of the mirror image [for a run as it was configured, else false] [possible values: true, false]
           --backbone <NAME>   The network of a file that does not say it
           --normalise <NAME>  How bytes become numbers where the file does not say it: 127.5, 128 or imagenet

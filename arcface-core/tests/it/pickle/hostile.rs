@@ -13,15 +13,15 @@ fn refusal(bytes: &[u8]) -> String {
 
 #[test]
 fn names_beyond_the_list_are_refused() {
-    assert_snapshot!(refusal(b"cos\nsystem\n(Vrm -r\ntR."), @"pickle, byte 0: `os.system` is not among the names of plain data, numpy arrays and torch tensors; nothing was run");
-    assert_snapshot!(refusal(b"\x80\x04\x8c\x08builtins\x8c\x04eval\x93\x8c\x011\x85R."), @"pickle, byte 18: `builtins.eval` is not among the names of plain data, numpy arrays and torch tensors; nothing was run");
-    assert_snapshot!(refusal(b"cnumpy.core.multiarray\nfromfile\n."), @"pickle, byte 0: `numpy.core.multiarray.fromfile` is not among the names of plain data, numpy arrays and torch tensors; nothing was run");
-    assert_snapshot!(refusal(b"ctorch.storage\n_load_from_bytes\n."), @"pickle, byte 0: `torch.storage._load_from_bytes` is not among the names of plain data, numpy arrays and torch tensors; nothing was run");
+    assert_snapshot!(refusal(b"cos\nsystem\n(Vrm -r\ntR."), @"pickle, byte 0: `os.system` is not among the names of plain data, numpy arrays and torch tensors; nothing was run: save arrays or a state dict alone");
+    assert_snapshot!(refusal(b"\x80\x04\x8c\x08builtins\x8c\x04eval\x93\x8c\x011\x85R."), @"pickle, byte 18: `builtins.eval` is not among the names of plain data, numpy arrays and torch tensors; nothing was run: save arrays or a state dict alone");
+    assert_snapshot!(refusal(b"cnumpy.core.multiarray\nfromfile\n."), @"pickle, byte 0: `numpy.core.multiarray.fromfile` is not among the names of plain data, numpy arrays and torch tensors; nothing was run: save arrays or a state dict alone");
+    assert_snapshot!(refusal(b"ctorch.storage\n_load_from_bytes\n."), @"pickle, byte 0: `torch.storage._load_from_bytes` is not among the names of plain data, numpy arrays and torch tensors; nothing was run: save arrays or a state dict alone");
     assert_snapshot!(refusal(b"(S'a'\nios\nsystem\n."), @"pickle, byte 6: instances of classes are no plain data; nothing was run");
     assert_snapshot!(refusal(b"\x82\x01."), @"pickle, byte 0: the registry of extensions is no plain data; nothing was run");
     assert_snapshot!(refusal(b"\x80\x05\x97."), @"pickle, byte 2: buffers outside the pickle are not supported; save without them");
     let long = format!("c{}\n{}\n.", "m".repeat(1000), "n".repeat(1000));
-    assert_snapshot!(refusal(long.as_bytes()), @"pickle, byte 0: `mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm…` is not among the names of plain data, numpy arrays and torch tensors; nothing was run");
+    assert_snapshot!(refusal(long.as_bytes()), @"pickle, byte 0: `mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm…` is not among the names of plain data, numpy arrays and torch tensors; nothing was run: save arrays or a state dict alone");
 }
 
 #[test]

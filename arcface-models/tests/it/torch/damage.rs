@@ -68,7 +68,7 @@ fn archives_that_hold_no_weights_are_refused() {
     insta::assert_snapshot!(refusal(&archive(&[("net/data.pkl", b"N."), ("net/byteorder", b"big")], 0)), @"DIR/net.pth: expected numbers in little-endian order, got big-endian ones");
     insta::assert_snapshot!(refusal(&archive(&[("net/data.pkl", b"N.")], 8)), @"DIR/net.pth: record `net/data.pkl` is compressed, which torch's own are not; unpack the archive and pack it with `zip -0`");
     insta::assert_snapshot!(refusal(&archive(&[("net/data.pkl", &objects("I0\n", "I4\n", "I1\n"))], 0)), @"DIR/net.pth: record `net/data/0`, the storage of a tensor, is missing");
-    insta::assert_snapshot!(refusal(&with_objects(b"cposix\nsystem\n.")), @"DIR/net.pth: record `net/data.pkl`: pickle, byte 0: `posix.system` is not among the names of plain data, numpy arrays and torch tensors; nothing was run");
+    insta::assert_snapshot!(refusal(&with_objects(b"cposix\nsystem\n.")), @"DIR/net.pth: record `net/data.pkl`: pickle, byte 0: `posix.system` is not among the names of plain data, numpy arrays and torch tensors; nothing was run: save arrays or a state dict alone");
     let mut damaged = ZIP.to_vec();
     let at = ZIP.windows(4).position(|window| window == 4.5_f32.to_le_bytes()).unwrap();
     damaged[at] ^= 1;
