@@ -46,3 +46,30 @@ fn collect(folder: &Path, prefix: &str, depth: usize, paths: &mut Vec<String>) -
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn images_are_found_at_any_depth_in_the_order_of_their_paths() {
+        let root = tempfile::tempdir().unwrap();
+        for path in ["b/2.PNG", "b/c/1.jpeg", "a.jpg", "b.jpg", "notes.txt", ".hidden/1.jpg", "b/.DS_Store", "b-/1.jpg"]
+        {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "x").unwrap();
+        }
+        assert_eq!(image_files(root.path()).unwrap(), ["a.jpg", "b-/1.jpg", "b.jpg", "b/2.PNG", "b/c/1.jpeg"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_a_folder_above_itself_ends() {
+        let root = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(root.path(), root.path().join("again")).unwrap();
+        let words = image_files(root.path()).unwrap_err().to_string();
+        assert!(words.contains("expected folders at most 16 deep"), "{words}");
+    }
+}

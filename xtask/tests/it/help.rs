@@ -74,3 +74,46 @@ fn training_and_evaluation_tell_their_options() {
       -h, --help              Print help
     ");
 }
+
+#[test]
+fn alignment_and_embedding_tell_their_options() {
+    assert_snapshot!(help(&["data", "align"]), @r"
+    Cut aligned faces out of photographs by their five landmarks
+
+    Usage: cargo xtask data align [OPTIONS] --out <DIR> <IMAGES> <LANDMARKS>
+
+    Arguments:
+      <IMAGES>     Folder of photographs
+      <LANDMARKS>  Landmarks: a CSV with the columns `path`, `x_leye`, `y_leye`, … or lines `path x1 y1 … x5 y5`
+
+    Options:
+          --out <DIR>          Folder to write, new or begun by the same command: the same paths as in IMAGES
+          --size <PIXELS>      Pixels along an edge [default: 112]
+          --jpeg <QUALITY>     Quality of the JPEG files (1 to 100) [default: 95]
+          --png                Write PNG instead of JPEG
+          --sides <WHOSE>      Whose left and right the list means: as seen in the image, or the person's own [default: image] [possible values: image, person]
+          --missing <WHAT>     What becomes of images without landmarks and landmarks without image [default: error] [possible values: error, skip]
+          --on-corrupt <WHAT>  What becomes of images and landmarks that cannot be used [default: error] [possible values: error, skip]
+      -h, --help               Print help (see more with '--help')
+    ");
+    assert_snapshot!(help(&["embed"]), @r"
+    Write the embeddings of images into a file
+
+    Usage: cargo xtask embed [OPTIONS] --images <DIR|FILE>... --out <FILE> <NET>
+
+    Arguments:
+      <NET>  A run's folder, a checkpoint or a weights file
+
+    Options:
+          --images <DIR|FILE>...  Folders of aligned faces, flat or with sub-folders, and single images
+          --out <FILE>            File to write, (N, D) in f32: `.npy` or `.safetensors`. The images stand in FILE.paths.txt, a line for each row
+          --mirror                Add the embedding of the mirror image
+          --length <LENGTH>       Embeddings as the network gives them, or of length 1 [default: raw; with --mirror, as `eval` compares them, unit] [possible values: raw, unit]
+          --on-corrupt <WHAT>     What becomes of an image that cannot be used: the end, or a line that names it [default: error] [possible values: error, skip]
+          --backbone <NAME>       The network of a file that does not say it
+          --normalise <NAME>      How bytes become numbers where the file does not say it: 127.5, 128 or imagenet
+          --batch-size <N>        Images per batch [default: 32]
+          --workers <N>           Threads that read images ahead [default: 2]
+      -h, --help                  Print help (see more with '--help')
+    ");
+}
