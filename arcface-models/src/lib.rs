@@ -11,6 +11,7 @@ mod architecture;
 mod backbone;
 mod embedding_head;
 mod facenano;
+mod freeze;
 mod init;
 mod iresnet;
 mod layers;

@@ -8,9 +8,10 @@ use std::sync::atomic::AtomicI64;
 use arcface_core::candle::{DType, Device, Tensor, Var};
 use arcface_core::{Error, Parameters, Result, Role};
 
+use crate::freeze::lies_under;
 use crate::init::Init;
 use crate::layers::Mode;
-use crate::plan::{Entry, Kind, lies_under};
+use crate::plan::{Entry, Kind};
 
 /// How a network's weights begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
