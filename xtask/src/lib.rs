@@ -18,6 +18,7 @@ mod interrupt;
 mod losses;
 mod net;
 mod output;
+mod pretrained;
 mod progress;
 mod report;
 mod run;

@@ -20,7 +20,7 @@ use crate::run::{PROVENANCE, RunFolder, WEIGHTS};
 use crate::sources::{self, Faces};
 use crate::trainer::{Outcome, Trainer};
 use crate::verify::{Presentation, Verifier};
-use crate::{output, progress};
+use crate::{output, pretrained, progress};
 use events::Events;
 
 /// Steps in a row that may be skipped before the run ends with advice.
@@ -71,7 +71,9 @@ pub(crate) fn run(arguments: &TrainArguments) -> anyhow::Result<()> {
 
 fn begin(arguments: &TrainArguments) -> anyhow::Result<Session> {
     let mut chosen = config::choose(&arguments.config)?;
+    pretrained::adopt(&mut chosen)?;
     let faces = sources::open(&mut chosen)?;
+    chosen.notes.extend(pretrained::advice(&chosen.config, faces.train.len()));
     let stem = chosen.name.clone();
     // Made last, so that a run that cannot begin leaves no folder: everything that can fail on its own comes before.
     let make_run = || {

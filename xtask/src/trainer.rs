@@ -1,7 +1,7 @@
 //! One training step: batches in, parameters moved, figures out.
 //! Knows no files, no schedule of evaluations and no printing.
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use arcface_core::candle::DType;
 use arcface_core::optim::{AdamW, AdamWConfig, Optimizer, Sgd, SgdConfig, clip_norm};
 use arcface_core::parameters::Accumulation;
@@ -9,12 +9,11 @@ use arcface_core::schedule::{self, Schedule};
 use arcface_core::{Gradients, Parameters};
 use arcface_data::Batch;
 use arcface_losses::{HeadShape, Objective};
-use arcface_models::weights::read;
 use arcface_models::{Backbone, BackboneConfig};
 
 use crate::config::{Config, Curve, Method, Precision};
 use crate::verify::image_tensor;
-use crate::{host, sources};
+use crate::{host, pretrained};
 
 /// A network, its loss and its optimiser.
 pub(crate) struct Trainer {
@@ -60,7 +59,7 @@ impl Trainer {
         let dtype = dtype(config.precision);
         let backbone = Backbone::new(&backbone_config(config), config.seed, dtype, &device).context("[model]")?;
         if let Some(path) = &config.model.weights {
-            begin_with(&backbone, &sources::expand(path)?)?;
+            pretrained::begin_with(&backbone, path)?;
         }
         let (name, parameters) = config.loss();
         let embedding_size = backbone.config().embedding_size;
@@ -146,14 +145,6 @@ fn dtype(precision: Precision) -> DType {
         Precision::F32 => DType::F32,
         Precision::F64 => DType::F64,
     }
-}
-
-fn begin_with(backbone: &Backbone, path: &std::path::Path) -> anyhow::Result<()> {
-    let file = read(path)?;
-    if let Err(error) = backbone.load_state_dict(&file.state) {
-        bail!("model.weights: {}: {error}", path.display());
-    }
-    Ok(())
 }
 
 fn optimizer(config: &Config, parameters: &Parameters) -> anyhow::Result<Box<dyn Optimizer>> {

@@ -12,6 +12,7 @@ mod export;
 mod help;
 mod losses;
 mod messages;
+mod pretrained;
 mod readme;
 mod report;
 mod tiny;
