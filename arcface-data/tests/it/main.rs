@@ -5,6 +5,7 @@
 mod align;
 mod bin;
 mod conformance;
+mod libjpeg;
 mod messages;
 mod procedural;
 mod properties;
