@@ -37,6 +37,7 @@ pub(crate) enum Method {
     /// With momentum, in torch's form.
     Sgd,
     /// With decoupled weight decay.
+    #[serde(rename = "adamw")]
     AdamW,
 }
 

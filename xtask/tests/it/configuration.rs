@@ -94,3 +94,11 @@ fn as_many_identities_are_held_out_as_are_needed() {
     let table: Table = text(&mut config(&explicit)).parse().unwrap();
     assert_eq!(table["data"]["holdout"].as_integer(), Some(7));
 }
+
+#[test]
+fn optimisers_go_by_the_names_of_the_default_file() {
+    for name in ["sgd", "adamw"] {
+        let resolved: Table = text(&mut config(&["--set", &format!("optimizer.name={name}")])).parse().unwrap();
+        assert_eq!(resolved["optimizer"]["name"].as_str(), Some(name));
+    }
+}
