@@ -14,11 +14,13 @@
 //! ```
 
 pub mod baseline;
+pub mod bootstrap;
 pub mod report;
 pub mod roc;
 pub mod similarity;
 pub mod verification;
 
+pub use bootstrap::{AllPairs, Estimate};
 pub use roc::{Interval, Roc};
 pub use similarity::Embeddings;
 pub use verification::{FoldSource, Verification, verify, verify_folds};

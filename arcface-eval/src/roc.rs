@@ -212,13 +212,17 @@ impl Bootstrap {
         check_scores(scores, same)?;
         let figures: Result<Vec<f64>> =
             (0..self.resamples).into_par_iter().map(|index| Ok(figure(&self.resample(scores, same, index)?))).collect();
-        let mut figures = figures?;
-        figures.sort_by(f64::total_cmp);
-        let tail = (1.0 - self.level) / 2.0;
-        Ok(Interval { low: quantile(&figures, tail), high: quantile(&figures, 1.0 - tail), level: self.level })
+        Ok(self.central(figures?))
     }
 
-    fn check(&self) -> Result<()> {
+    /// The interval that leaves out as many of `figures` above it as below.
+    pub(crate) fn central(&self, mut figures: Vec<f64>) -> Interval {
+        figures.sort_by(f64::total_cmp);
+        let tail = (1.0 - self.level) / 2.0;
+        Interval { low: quantile(&figures, tail), high: quantile(&figures, 1.0 - tail), level: self.level }
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
         if self.resamples == 0 {
             return Err(Error::value("resamples", "at least 1", 0));
         }

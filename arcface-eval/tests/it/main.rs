@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod baseline;
+mod bootstrap;
 mod golden;
 mod messages;
 mod oracle;
