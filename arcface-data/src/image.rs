@@ -169,7 +169,8 @@ type Said<T> = std::result::Result<T, String>;
 
 type JpegReader<'a> = JpegDecoder<ZCursor<&'a [u8]>>;
 
-const JPEG_START: [u8; 3] = [0xff, 0xd8, 0xff];
+/// What a JPEG begins with.
+pub(crate) const JPEG_START: [u8; 3] = [0xff, 0xd8, 0xff];
 const JPEG_END: [u8; 2] = [0xff, 0xd9];
 const JPEG_SCAN: u8 = 0xda;
 const PNG_START: [u8; 8] = *b"\x89PNG\r\n\x1a\n";

@@ -3,6 +3,7 @@
 
 pub mod align;
 pub mod augment;
+pub mod convert;
 pub mod faces;
 pub mod generate;
 pub mod image;
@@ -22,4 +23,4 @@ pub use loader::{Batch, Batches, Loader, LoaderConfig, OnCorrupt};
 pub use pairs::{DrawPairs, Folds, Pair, PairList, PairSet, draw_pairs, read_bin, write_bin};
 pub use sampler::{Sampler, SamplerKind};
 pub use source::procedural::{ProceduralConfig, ProceduralSource};
-pub use source::{FolderOptions, FolderSource, RecordSource, Source};
+pub use source::{FolderOptions, FolderSource, IdxSource, RecordSource, Source};

@@ -206,6 +206,8 @@ pub(crate) enum DataCommand {
     Inspect(InspectArguments),
     /// Cut aligned faces out of photographs by their five landmarks.
     Align(AlignArguments),
+    /// Convert a data set into a folder or a `.rec`, images as they are encoded.
+    Convert(ConvertArguments),
     /// Draw faces into a folder, one sub-folder per identity.
     Generate(GenerateArguments),
     /// Draw balanced genuine and impostor pairs of a folder's faces into a list.
@@ -216,9 +218,10 @@ pub(crate) enum DataCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct InspectArguments {
-    /// Folder with one sub-folder per identity, or a verification set (`.bin`).
-    pub(crate) folder: PathBuf,
-    /// File with the identities to take, one per line.
+    /// Folder with one sub-folder per identity, a `.rec` or the folder of `train.rec`, MNIST's idx files, or a
+    /// verification set (`.bin`).
+    pub(crate) path: PathBuf,
+    /// File with the identities of a folder to take, one per line.
     #[arg(long, value_name = "FILE")]
     pub(crate) identities: Option<PathBuf>,
     /// How closely to look: names, headers or pixels.
@@ -274,6 +277,20 @@ pub(crate) enum SidesChoice {
     Image,
     /// The person's own.
     Person,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConvertArguments {
+    /// Folder with one sub-folder per identity, a `.rec` or the folder of `train.rec`, or MNIST's idx files.
+    pub(crate) source: PathBuf,
+    /// What to write, which must not exist: a name that ends in `.rec`, or a folder.
+    pub(crate) destination: PathBuf,
+    /// File with the identities of a folder to take, one per line.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) identities: Option<PathBuf>,
+    /// Print one JSON document on stdout.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -162,7 +162,7 @@ impl Chosen {
             _ if self.is_explicit("data.holdout") => return,
             (Some(_), _) => (Holdout::Identities(0), "data.holdout = 0: eval.pairs says what to verify on"),
             (None, SourceKind::Procedural) => return,
-            (None, SourceKind::Folder | SourceKind::Record | SourceKind::Joined) => {
+            (None, SourceKind::Folder | SourceKind::Record | SourceKind::Idx | SourceKind::Joined) => {
                 (Holdout::Fraction(0.1), "data.holdout = 0.1: nine in ten identities are trained on")
             }
         };
@@ -328,6 +328,11 @@ impl Data {
             SourceKind::Record if self.path.is_none() => {
                 bail!(
                     "data.path: expected a .rec or a folder with train.rec, for data.source = \"record\"; set data.path"
+                )
+            }
+            SourceKind::Idx if self.path.is_none() => {
+                bail!(
+                    "data.path: expected a folder with train-images-idx3-ubyte, for data.source = \"idx\"; set data.path"
                 )
             }
             SourceKind::Joined if self.sources.is_empty() => {

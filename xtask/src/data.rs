@@ -1,8 +1,10 @@
-//! `cargo xtask data`: folders of faces looked at, drawn, and paired.
+//! `cargo xtask data`: sets of faces looked at, converted, drawn, and paired.
 //! Knows no network.
 
 mod align;
 mod bin;
+mod convert;
+mod kind;
 
 use std::path::Path;
 
@@ -25,6 +27,7 @@ pub(crate) fn run(arguments: &DataArguments) -> anyhow::Result<()> {
     match &arguments.command {
         DataCommand::Inspect(arguments) => inspect(arguments),
         DataCommand::Align(arguments) => align::run(arguments),
+        DataCommand::Convert(arguments) => convert::run(arguments),
         DataCommand::Generate(arguments) => draw(arguments),
         DataCommand::Pairs(arguments) => pair(arguments),
         DataCommand::Bin(arguments) => bin::pack(arguments),
@@ -32,11 +35,11 @@ pub(crate) fn run(arguments: &DataArguments) -> anyhow::Result<()> {
 }
 
 fn inspect(arguments: &InspectArguments) -> anyhow::Result<()> {
-    if arguments.folder.is_file() {
+    if arguments.path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("bin")) {
         return bin::inspect(arguments);
     }
-    let source = folder(&arguments.folder, arguments.identities.as_deref())?;
-    let inspection = Inspection::of(&source, depth(arguments.depth), threads());
+    let source = kind::open(&arguments.path, arguments.identities.as_deref())?;
+    let inspection = Inspection::of(&*source, depth(arguments.depth), threads());
     if arguments.json { output::json(&inspection) } else { output::text(&inspection.to_string()) }
 }
 

@@ -8,8 +8,8 @@ use anyhow::{Context, bail};
 use arcface_data::pairs::Folds;
 use arcface_data::source::{JoinedSource, hold_out, images_by_identity};
 use arcface_data::{
-    DrawPairs, FolderOptions, FolderSource, LoaderConfig, PairList, PairSet, ProceduralConfig, ProceduralSource,
-    RecordSource, SamplerKind, Source, draw_pairs,
+    DrawPairs, FolderOptions, FolderSource, IdxSource, LoaderConfig, PairList, PairSet, ProceduralConfig,
+    ProceduralSource, RecordSource, SamplerKind, Source, draw_pairs,
 };
 
 use crate::config::{Chosen, Config, Data, Identities, SamplerChoice, SourceKind};
@@ -89,6 +89,10 @@ fn source(config: &Config) -> anyhow::Result<Arc<dyn Source>> {
             Arc::new(folder(data.path.as_deref().unwrap_or(Path::new("")), list)?)
         }
         SourceKind::Record => Arc::new(RecordSource::open(expand(data.path.as_deref().unwrap_or(Path::new("")))?)?),
+        SourceKind::Idx => {
+            let path = expand(data.path.as_deref().unwrap_or(Path::new("")))?;
+            Arc::new(IdxSource::open(path, Some(config.model.input_size))?)
+        }
         SourceKind::Joined => Arc::new(joined(data)?),
     })
 }

@@ -3,6 +3,7 @@
 
 mod files;
 mod folder;
+mod idx;
 mod joined;
 pub mod procedural;
 mod record;
@@ -19,6 +20,7 @@ use crate::image::Image;
 pub use files::FileSource;
 pub(crate) use folder::is_folder_name;
 pub use folder::{FolderOptions, FolderSource, read_identities};
+pub use idx::{IdxSource, is_idx_folder};
 pub use joined::{JoinedSource, SameName};
 pub use record::RecordSource;
 pub use subset::{Holdout, Subset, hold_out};

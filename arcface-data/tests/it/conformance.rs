@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use arcface_data::convert::{Container, convert};
 use arcface_data::source::{FileSource, Holdout, JoinedSource, SameName, Subset, hold_out, images_by_identity, keys};
-use arcface_data::{FileFormat, FolderOptions, FolderSource, ProceduralConfig, ProceduralSource, Source, generate};
+use arcface_data::{
+    FileFormat, FolderOptions, FolderSource, ProceduralConfig, ProceduralSource, RecordSource, Source, generate,
+};
 
 use crate::support::{Noise, folder};
 
@@ -35,6 +38,9 @@ fn every_source_keeps_the_contract() {
     let files = (0..folder.len()).map(|index| folder.path(index)).collect();
     check(&folder);
     check(&Noise::new(&[3, 1, 2], 8));
+    let records = root.path().join("records/train.rec");
+    convert(&folder, &records, Container::Record, |_| true).unwrap();
+    check(&RecordSource::open(records).unwrap());
     check(&*procedural(3));
     let (train, held_out) = hold_out(&procedural(4), Holdout::Identities(1), 0).unwrap();
     check(&train);

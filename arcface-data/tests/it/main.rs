@@ -5,6 +5,8 @@
 mod align;
 mod bin;
 mod conformance;
+mod convert;
+mod idx;
 mod libjpeg;
 mod messages;
 mod procedural;

@@ -16,6 +16,8 @@ pub(crate) enum SourceKind {
     Folder,
     /// RecordIO.
     Record,
+    /// MNIST's idx files.
+    Idx,
     /// Several folders.
     Joined,
 }

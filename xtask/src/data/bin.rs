@@ -44,9 +44,9 @@ pub(super) fn pack(arguments: &BinArguments) -> anyhow::Result<()> {
 /// If the file is none; unreadable images are listed.
 pub(super) fn inspect(arguments: &InspectArguments) -> anyhow::Result<()> {
     if arguments.identities.is_some() {
-        bail!("--identities: {} is one file, without identities", arguments.folder.display());
+        bail!("--identities: {} is one file, without identities", arguments.path.display());
     }
-    let set = read_bin(&arguments.folder)?;
+    let set = read_bin(&arguments.path)?;
     let inspection = Inspection::of(&*set.source, super::depth(arguments.depth), super::threads());
     let contents = contents(&set, inspection);
     if arguments.json { output::json(&contents) } else { output::text(&render(&contents)) }

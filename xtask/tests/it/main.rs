@@ -5,6 +5,7 @@
 
 mod align;
 mod configuration;
+mod convert;
 mod data;
 mod embed;
 mod evaluation;

@@ -1,0 +1,133 @@
+//! Data sets converted there and back: the same bytes, the same order, the same checksum, and nothing half done.
+
+use std::fs;
+use std::path::Path;
+
+use arcface_data::convert::{Container, Summary, convert, summary};
+use arcface_data::image::{encode_jpeg, write_png};
+use arcface_data::source::keys;
+use arcface_data::{FolderOptions, FolderSource, RecordSource, Source};
+use insta::assert_snapshot;
+use tempfile::{TempDir, tempdir};
+
+use crate::support::{Noise, folder, message, noise};
+
+fn open(root: &Path) -> FolderSource {
+    FolderSource::open(root, &FolderOptions::default()).unwrap()
+}
+
+fn encoded(source: &dyn Source) -> Vec<(u32, Vec<u8>)> {
+    let image = |index| (source.label(index), source.encoded(index).unwrap().unwrap().into_owned());
+    (0..source.len()).map(image).collect()
+}
+
+fn sum(source: &dyn Source) -> Summary {
+    summary(source, |_| true).unwrap().unwrap()
+}
+
+fn write(source: &dyn Source, target: &Path, container: Container) -> Summary {
+    convert(source, target, container, |_| true).unwrap().unwrap()
+}
+
+/// Twelve identities, so that 10 and 11 stand between 1 and 2 where numbers are sorted as text; one image is a JPEG.
+fn faces() -> TempDir {
+    let names: Vec<String> = (0..12).map(|number| format!("person{number:02}")).collect();
+    let counts: Vec<(&str, usize)> =
+        names.iter().zip(1..).map(|(name, number)| (name.as_str(), number % 3 + 1)).collect();
+    let root = folder(&counts, 6);
+    fs::write(root.path().join("person03/person03_0000.jpg"), encode_jpeg(&noise(6, 9), 90).unwrap()).unwrap();
+    root
+}
+
+#[test]
+fn there_and_back_all_bytes_are_the_same() {
+    let (faces, place) = (faces(), tempdir().unwrap());
+    let source = open(faces.path());
+    let [records, back, again] = ["new/faces.rec", "back", "again/train.rec"].map(|name| place.path().join(name));
+    let written = write(&source, &records, Container::Record);
+    assert_eq!((written, written.identities, written.images), (sum(&source), 12, source.len()));
+    let converted = RecordSource::open(&records).unwrap();
+    assert_eq!(encoded(&converted), encoded(&source));
+    assert_eq!(write(&converted, &back, Container::Folder), written);
+    let folder = open(&back);
+    assert_eq!(encoded(&folder), encoded(&source));
+    assert_eq!([&keys(&folder)[0], keys(&folder).last().unwrap()], ["00/00_0001.png", "11/11_0001.png"]);
+    assert_eq!(write(&folder, &again, Container::Record), written);
+    for ending in ["rec", "idx"] {
+        let bytes = |path: &Path| fs::read(path.with_extension(ending)).unwrap();
+        assert_eq!(bytes(&records), bytes(&again), "{ending}");
+    }
+    let names: Vec<_> = fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names.len(), 3, "{names:?}");
+}
+
+#[test]
+fn a_folder_keeps_its_names() {
+    let (faces, place) = (faces(), tempdir().unwrap());
+    let target = place.path().join("copy");
+    write(&open(faces.path()), &target, Container::Folder);
+    assert_eq!(keys(&open(&target)), keys(&open(faces.path())));
+}
+
+#[test]
+fn images_that_are_drawn_become_png() {
+    let (source, place) = (Noise::new(&[2, 1], 5), tempdir().unwrap());
+    let target = place.path().join("faces");
+    let written = write(&source, &target, Container::Folder);
+    assert_eq!(written, sum(&open(&target)));
+    assert!((0..3).all(|index| open(&target).image(index).unwrap() == noise(5, index as u64)));
+}
+
+#[test]
+fn the_checksum_tells_bytes_labels_and_order() {
+    let base = sum(&Noise::new(&[2, 1], 5)).checksum;
+    let mut others = vec![sum(&Noise::new(&[1, 2], 5)), sum(&Noise::new(&[2, 1], 4)), sum(&Noise::new(&[3], 5))];
+    let mut swapped = Noise::new(&[2, 1], 5);
+    swapped.labels = vec![0, 1, 0];
+    others.push(sum(&swapped));
+    assert!(others.iter().all(|other| other.checksum != base));
+    // CRC-32 by the definition, bit by bit.
+    let mut crc = u32::MAX;
+    for (label, index) in [(0_u32, 0), (0, 1), (1, 2)] {
+        let bytes = arcface_data::image::encode_png(&noise(5, index)).unwrap();
+        for byte in [&label.to_le_bytes()[..], &(bytes.len() as u64).to_le_bytes(), &bytes].concat() {
+            crc ^= u32::from(byte);
+            for _ in 0..8 {
+                crc = if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 };
+            }
+        }
+    }
+    assert_eq!(base, !crc);
+}
+
+#[test]
+fn nothing_is_left_where_it_ends_early() {
+    let place = tempdir().unwrap();
+    let mut torn = Noise::new(&[2, 3], 5);
+    torn.corrupt = vec![3];
+    for (name, container) in [("faces", Container::Folder), ("new/train.rec", Container::Record)] {
+        let target = place.path().join(name);
+        assert_eq!(convert(&Noise::new(&[2, 3], 5), &target, container, |done| done < 3).unwrap(), None);
+        assert_eq!(convert(&torn, &target, container, |_| true).unwrap_err().to_string(), "noise 3: torn");
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn what_is_not_converted() {
+    let place = tempdir().unwrap();
+    let to = |source: &dyn Source, name: &str, container| {
+        message(convert(source, &place.path().join(name), container, |_| true), place.path())
+    };
+    let source = Noise::new(&[1], 5);
+    fs::create_dir(place.path().join("old")).unwrap();
+    assert_snapshot!(to(&source, "old", Container::Folder), @"ROOT/old: expected a new name, found something of that name; choose another");
+    assert_snapshot!(to(&source, "nowhere/new", Container::Folder), @"ROOT/nowhere/new: No such file or directory (os error 2)");
+    assert_snapshot!(to(&source, "new.bin", Container::Record), @"ROOT/new.bin: expected a name that ends in .rec; choose another name");
+    write_png(&place.path().join("old/wide.png"), &noise(6, 0)).unwrap();
+    fs::create_dir(place.path().join("mixed")).unwrap();
+    fs::rename(place.path().join("old"), place.path().join("mixed/a")).unwrap();
+    write_png(&place.path().join("mixed/a/z.png"), &noise(7, 0)).unwrap();
+    assert_snapshot!(to(&open(&place.path().join("mixed")), "new.rec", Container::Record), @"ROOT/mixed/a/z.png: size of image 2: expected 6×6 pixels as of those before it; align and resize the data set first, got 7×7");
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
+}
