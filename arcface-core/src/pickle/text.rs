@@ -48,7 +48,7 @@ fn hexadecimal(digit: u8) -> Option<u32> {
     char::from(digit).to_digit(16)
 }
 
-/// The text of a line of `raw-unicode-escape`: Latin-1 with `\uXXXX` and `\UXXXXXXXX`.
+/// The text of a line of `raw-unicode-escape`: Latin-1 with `\u` and four digits or `\U` and eight.
 pub(super) fn unescaped(line: &[u8]) -> Said<Cow<'_, str>> {
     if !line.contains(&b'\\')
         && line.is_ascii()
