@@ -10,6 +10,7 @@ use super::element::Element;
 use super::geometry::{Geometry, Phase};
 use super::matmul::{Accumulate, MatMut, MatRef, product};
 use super::parallel::{build, piece, sum_parts};
+use super::winograd;
 
 /// Elements that a tile of im2col and what is made of it hold, about: half of a second-level cache.
 const TILE: usize = 128 * 1024;
@@ -19,6 +20,9 @@ const TILE: usize = 128 * 1024;
 /// # Shapes
 /// x (B, H, W, Cin), w (KH, KW, Cin/groups, Cout) → (B, H', W', Cout)
 pub(crate) fn forward<T: Element>(g: &Geometry, x: &[T], weight: &[T]) -> Vec<T> {
+    if winograd::suits::<T>(g) {
+        return winograd::forward(g, x, weight);
+    }
     let depth = g.kernel_height * g.kernel_width * g.group_channels();
     let tile = tile_rows(g.out_pixels(), depth + g.filters);
     let weight = MatRef::new(weight, depth, g.filters);
@@ -48,6 +52,9 @@ pub(crate) fn forward<T: Element>(g: &Geometry, x: &[T], weight: &[T]) -> Vec<T>
 /// # Shapes
 /// x (B, H, W, Cin), dy (B, H', W', Cout) → (KH, KW, Cin/groups, Cout)
 pub(crate) fn weight_gradient<T: Element>(g: &Geometry, x: &[T], dy: &[T]) -> Vec<T> {
+    if winograd::suits::<T>(g) {
+        return winograd::weight_gradient(g, x, dy);
+    }
     let cut = WeightCut::new(g);
     let len = g.weight_dims().iter().product();
     sum_parts(cut.parts, len, |part, dw| {
@@ -79,6 +86,9 @@ fn add_weight_block<T: Element>(g: &Geometry, x: &[T], dy: &[T], block: Block, p
 /// # Shapes
 /// w (KH, KW, Cin/groups, Cout), dy (B, H', W', Cout) → (B, H, W, Cin)
 pub(crate) fn input_gradient<T: Element>(g: &Geometry, weight: &[T], dy: &[T]) -> Vec<T> {
+    if winograd::suits_input_gradient::<T>(g) {
+        return winograd::input_gradient(g, weight, dy);
+    }
     let phases = phases(g, weight);
     let line = g.width * g.channels;
     let depth = g.kernel_height * g.kernel_width * g.group_filters();

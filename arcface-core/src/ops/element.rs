@@ -30,6 +30,9 @@ pub trait Element: WithDType + Debug + Default + Neg<Output = Self> + Sum {
     /// ln x.
     #[must_use]
     fn ln(self) -> Self;
+    /// a·b + c with one rounding; slow where the processor has no instruction for it.
+    #[must_use]
+    fn mul_add(self, b: Self, c: Self) -> Self;
     /// Neither infinite nor NaN.
     fn is_finite(self) -> bool;
 
@@ -60,6 +63,11 @@ macro_rules! element {
             #[inline]
             fn ln(self) -> Self {
                 $float::ln(self)
+            }
+            #[inline(always)]
+            #[allow(clippy::inline_always, reason = "an instruction only where the caller is compiled for it")]
+            fn mul_add(self, b: Self, c: Self) -> Self {
+                $float::mul_add(self, b, c)
             }
             #[inline]
             fn is_finite(self) -> bool {

@@ -19,8 +19,10 @@ pub mod parallel;
 mod passes;
 pub mod prelu;
 pub(crate) mod rows;
+#[macro_use]
 pub mod simd;
 pub mod tape;
+mod winograd;
 
 pub use add::add;
 pub use batch_norm::{BatchStatistics, batch_norm_eval, batch_norm_train, channel_statistics};

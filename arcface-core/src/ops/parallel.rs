@@ -50,6 +50,55 @@ pub fn build<T: Element, S>(
     values
 }
 
+/// A vector that tasks fill in pieces which do not meet, wherever these lie.
+pub(crate) struct Scattered<T> {
+    start: *mut T,
+    len: usize,
+}
+
+// SAFETY: it is only an address; whoever writes through it promises that the writes do not meet.
+#[allow(unsafe_code)]
+unsafe impl<T: Send> Sync for Scattered<T> {}
+
+impl<T: Copy> Scattered<T> {
+    /// Writes `values` from element `at` on.
+    ///
+    /// # Safety
+    /// No other task may write one of these elements.
+    ///
+    /// # Panics
+    /// If they do not lie within the vector: a fault of the calling kernel.
+    #[inline(always)]
+    #[allow(unsafe_code, clippy::inline_always, reason = "compiled for the caller's vectors")]
+    pub(crate) unsafe fn write(&self, at: usize, values: &[T]) {
+        assert!(at <= self.len && values.len() <= self.len - at, "scattered: the values do not fit");
+        // SAFETY: the assertion above; the values cannot lie in the vector, which nobody can borrow yet.
+        unsafe {
+            std::ptr::copy_nonoverlapping(values.as_ptr(), self.start.add(at), values.len());
+        }
+    }
+}
+
+/// A new vector of `len` elements, filled by `tasks` tasks in parallel: `fill(task, vector)`.
+///
+/// # Safety
+/// The tasks together must write every element, and no two of them the same one.
+#[allow(unsafe_code)]
+pub(crate) unsafe fn build_scattered<T: Element>(
+    len: usize,
+    tasks: usize,
+    fill: impl Fn(usize, &Scattered<T>) + Sync + Send,
+) -> Vec<T> {
+    let mut values = Vec::with_capacity(len);
+    let scattered = Scattered { start: values.as_mut_ptr(), len };
+    (0..tasks).into_par_iter().for_each(|task| fill(task, &scattered));
+    // SAFETY: the capacity is at least `len`, and the caller promises that all elements were written.
+    unsafe {
+        values.set_len(len);
+    }
+    values
+}
+
 /// The sum of `parts` vectors of `len` elements: each part is made by one task and the parts are added in order.
 ///
 /// `accumulate(part, sum)` adds to a vector of zeros. With the number of parts a function of the shape, the rounding is

@@ -1,6 +1,8 @@
 //! Loops compiled for wider vectors than the build's baseline and chosen when the program runs.
 //! Knows no operator; the arithmetic is that of the source, so that every version gives the same bytes.
 
+use super::element::Element;
+
 /// Compiles a function once for the baseline, once for AVX2 and once for AVX-512, and calls the widest that the
 /// processor has.
 ///
@@ -61,12 +63,112 @@ macro_rules! multiversion {
     )*};
 }
 
+/// How a version of a function made by `fused!` multiplies and adds.
+pub(crate) trait MulAdd {
+    /// Rows of sixteen f32 sums that the registers hold beside what is read to make them.
+    const ROWS: usize;
+
+    /// a·b + c.
+    fn mul_add<T: Element>(a: T, b: T, c: T) -> T;
+}
+
+/// One instruction, one rounding: 16 registers of 256 bits or 32 of 128.
+pub(crate) struct Fused;
+/// As [`Fused`], with 32 registers of 512 bits.
+pub(crate) struct WideFused;
+/// A product, rounded, and a sum.
+#[cfg_attr(target_arch = "aarch64", allow(dead_code))]
+pub(crate) struct Separate;
+
+#[allow(clippy::inline_always, reason = "only what is inlined is compiled for the wide vectors")]
+mod mul_add {
+    use super::{Element, Fused, MulAdd, Separate, WideFused};
+
+    impl MulAdd for Fused {
+        const ROWS: usize = 6;
+
+        #[inline(always)]
+        fn mul_add<T: Element>(a: T, b: T, c: T) -> T {
+            a.mul_add(b, c)
+        }
+    }
+
+    impl MulAdd for WideFused {
+        const ROWS: usize = 12;
+
+        #[inline(always)]
+        fn mul_add<T: Element>(a: T, b: T, c: T) -> T {
+            a.mul_add(b, c)
+        }
+    }
+
+    impl MulAdd for Separate {
+        const ROWS: usize = 2;
+
+        #[inline(always)]
+        fn mul_add<T: Element>(a: T, b: T, c: T) -> T {
+            a * b + c
+        }
+    }
+}
+
+/// How the version for every processor of the target multiplies and adds.
+#[cfg(target_arch = "aarch64")]
+pub(crate) type Baseline = Fused;
+/// How the version for every processor of the target multiplies and adds.
+#[cfg(not(target_arch = "aarch64"))]
+pub(crate) type Baseline = Separate;
+
+/// As [`multiversion!`](crate::multiversion), for arithmetic that may be fused: the body is compiled with the name
+/// before the semicolon standing for a [`MulAdd`].
+///
+/// All versions that fuse give the same bytes, as long as the order of a sum does not depend on `MulAdd::ROWS`.
+macro_rules! fused {
+    ($($(#[$meta:meta])* $visibility:vis fn $name:ident[$fma:ident; $($generics:tt)*](
+        $($argument:ident: $type:ty),* $(,)?
+    ) $body:block)*) => {$(
+        $(#[$meta])*
+        #[allow(clippy::inline_always, clippy::too_many_arguments)]
+        $visibility fn $name<$($generics)*>($($argument: $type),*) {
+            #[inline(always)]
+            fn any<$fma: $crate::ops::simd::MulAdd, $($generics)*>($($argument: $type),*) $body
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2<$($generics)*>($($argument: $type),*) {
+                fused!(@call any, $crate::ops::simd::Fused, [$($generics)*], $($argument),*)
+            }
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
+            fn avx512<$($generics)*>($($argument: $type),*) {
+                fused!(@call any, $crate::ops::simd::WideFused, [$($generics)*], $($argument),*)
+            }
+
+            #[cfg(target_arch = "x86_64")]
+            match $crate::ops::simd::width() {
+                // SAFETY: `width` has found every feature that the version is compiled for.
+                #[allow(unsafe_code)]
+                $crate::ops::simd::Width::Avx512 => return unsafe { avx512($($argument),*) },
+                // SAFETY: as above.
+                #[allow(unsafe_code)]
+                $crate::ops::simd::Width::Avx2 => return unsafe { avx2($($argument),*) },
+                $crate::ops::simd::Width::Baseline => {}
+            }
+            fused!(@call any, $crate::ops::simd::Baseline, [$($generics)*], $($argument),*)
+        }
+    )*};
+    (@call $any:ident, $fma:ty, [$element:ident: $bound:path], $($argument:ident),*) => {
+        $any::<$fma, $element>($($argument),*)
+    };
+}
+
 /// The widest vectors that [`multiversion!`](crate::multiversion) has a version for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Width {
     /// What the build's target promises.
     Baseline,
-    /// 256 bits.
+    /// 256 bits, and fused multiplication and addition.
     Avx2,
     /// 512 bits.
     Avx512,
@@ -90,7 +192,7 @@ pub fn width() -> Width {
 
 #[cfg(target_arch = "x86_64")]
 fn detect() -> Width {
-    let avx2 = is_x86_feature_detected!("avx2");
+    let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
     let avx512 = is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512dq")
