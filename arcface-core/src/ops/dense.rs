@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::columns::{Images, Site, Window, gather};
 use super::element::Element;
 use super::geometry::{Geometry, Phase};
-use super::matmul::{Accumulate, MatMut, MatRef, product};
+use super::matmul::{Accumulate, MatMut, MatRef, multiply, product};
 use super::parallel::{build, piece, sum_parts};
 use super::winograd;
 
@@ -22,6 +22,9 @@ const TILE: usize = 128 * 1024;
 pub(crate) fn forward<T: Element>(g: &Geometry, x: &[T], weight: &[T]) -> Vec<T> {
     if winograd::suits::<T>(g) {
         return winograd::forward(g, x, weight);
+    }
+    if is_product(g) {
+        return multiply(MatRef::new(x, g.out_pixels(), g.channels), MatRef::new(weight, g.channels, g.filters));
     }
     let depth = g.kernel_height * g.kernel_width * g.group_channels();
     let tile = tile_rows(g.out_pixels(), depth + g.filters);
@@ -88,6 +91,10 @@ fn add_weight_block<T: Element>(g: &Geometry, x: &[T], dy: &[T], block: Block, p
 pub(crate) fn input_gradient<T: Element>(g: &Geometry, weight: &[T], dy: &[T]) -> Vec<T> {
     if winograd::suits_input_gradient::<T>(g) {
         return winograd::input_gradient(g, weight, dy);
+    }
+    if is_product(g) {
+        let weight = MatRef::new(weight, g.channels, g.filters).transposed();
+        return multiply(MatRef::new(dy, g.out_pixels(), g.filters), weight);
     }
     let phases = phases(g, weight);
     let line = g.width * g.channels;
@@ -318,6 +325,11 @@ fn sites(g: &Geometry, block: Block, pixels: Range<usize>) -> impl Iterator<Item
 /// Whether an output pixel is a product of one input pixel, at the same place.
 fn is_pointwise(g: &Geometry) -> bool {
     (g.kernel_height, g.kernel_width, g.stride, g.padding) == (1, 1, 1, 0)
+}
+
+/// Whether the whole convolution is one matrix product.
+fn is_product(g: &Geometry) -> bool {
+    is_pointwise(g) && g.groups == 1
 }
 
 /// The columns of a group of `size` channels.

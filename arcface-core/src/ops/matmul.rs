@@ -102,9 +102,15 @@ pub fn product<T: Element>(a: MatRef<'_, T>, b: MatRef<'_, T>, out: MatMut<'_, T
 /// # Panics
 /// If the shapes do not fit each other or the slices: a fault of the calling kernel.
 pub fn multiply<T: Element>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> Vec<T> {
-    let (m, n) = (a.rows, b.cols);
-    let mut out = vec![T::ZERO; m * n];
-    matmul(a, b, &mut out, Accumulate::Replace);
+    let len = a.rows * b.cols;
+    let mut out = Vec::with_capacity(len);
+    // SAFETY: the capacity is at least `len`, and every element is written before the vector contains it; a product
+    // that replaces reads nothing.
+    #[allow(unsafe_code)]
+    unsafe {
+        blockwise(a, b, out.as_mut_ptr(), Accumulate::Replace);
+        out.set_len(len);
+    }
     out
 }
 
@@ -124,17 +130,30 @@ pub fn multiply<T: Element>(a: MatRef<'_, T>, b: MatRef<'_, T>) -> Vec<T> {
 /// # Panics
 /// If the shapes do not fit each other or the slices: a fault of the calling kernel.
 pub fn matmul<T: Element>(a: MatRef<'_, T>, b: MatRef<'_, T>, out: &mut [T], accumulate: Accumulate) {
+    assert_eq!(out.len(), a.rows * b.cols, "matmul: the output does not fit");
+    // SAFETY: the assertion above; the slice is borrowed mutably.
+    #[allow(unsafe_code)]
+    unsafe {
+        blockwise(a, b, out.as_mut_ptr(), accumulate);
+    }
+}
+
+/// The product into memory that starts at `out`, row-major without gaps, by all threads.
+///
+/// # Safety
+/// `out` must be valid for writes of `a.rows` × `b.cols` elements, and for reads if the product is to be added, and
+/// nobody else may use these meanwhile.
+#[allow(unsafe_code)]
+unsafe fn blockwise<T: Element>(a: MatRef<'_, T>, b: MatRef<'_, T>, out: *mut T, accumulate: Accumulate) {
     let (m, n) = (a.rows, b.cols);
-    assert_eq!(out.len(), m * n, "matmul: the output does not fit");
     let (down, across) = blocks(m, n, a.cols);
-    let start = Start(out.as_mut_ptr());
+    let start = Start(out);
     (0..down * across).into_par_iter().for_each(|block| {
         let rows = piece(m, down, block / across);
         let cols = piece(n, across, block % across);
         let offset = rows.start * n + cols.start;
         // SAFETY: the blocks partition the m × n elements of `out`, so that no two tasks touch the same one, and all
-        // lie within the slice by the assertion above.
-        #[allow(unsafe_code)]
+        // are valid by the caller's promise.
         unsafe {
             product_into(a.row_range(rows), b.col_range(cols), start.get().add(offset), n, accumulate);
         }
@@ -150,7 +169,7 @@ impl<T> Start<T> {
     }
 }
 
-// SAFETY: it is only an address; `matmul` says why the writes through it do not meet.
+// SAFETY: it is only an address; `blockwise` says why the writes through it do not meet.
 #[allow(unsafe_code)]
 unsafe impl<T: Send> Sync for Start<T> {}
 
@@ -176,8 +195,8 @@ fn blocks(m: usize, n: usize, k: usize) -> (usize, usize) {
 /// The product into memory that starts at `out`, row-major with rows `row_stride` apart.
 ///
 /// # Safety
-/// `out` must be valid for reads and writes of rows `0..a.rows` of `b.cols` elements, and nobody else may use these
-/// meanwhile.
+/// `out` must be valid for writes of rows `0..a.rows` of `b.cols` elements, and for reads if the product is to be
+/// added, and nobody else may use these meanwhile.
 #[allow(unsafe_code)]
 unsafe fn product_into<T: Element>(
     a: MatRef<'_, T>,
