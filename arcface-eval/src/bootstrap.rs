@@ -149,7 +149,10 @@ impl AllPairs {
             .collect();
         scored.par_sort_by(|a, b| b.0.total_cmp(&a.0));
         let before = std::iter::once(f64::NAN).chain(scored.iter().map(|(score, _)| *score));
-        let ranked = scored.iter().zip(before).map(|((score, of), before)| Ranked { of: *of, ties: *score == before });
+        // As numbers: −0 and +0 sort apart but are one score.
+        let ties = |score: &f64, before| score.partial_cmp(&before).is_some_and(std::cmp::Ordering::is_eq);
+        let ranked =
+            scored.iter().zip(before).map(|((score, of), before)| Ranked { of: *of, ties: ties(score, before) });
         let identities = identities.iter().max().map_or(0, |last| *last as usize + 1);
         Ok(Self { ranked: ranked.collect(), identities })
     }

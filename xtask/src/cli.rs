@@ -1,6 +1,7 @@
 //! The command line as types: every command with its arguments, read by clap.
 //! Knows no work; each command is a function of its arguments elsewhere.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -29,6 +30,8 @@ pub(crate) enum Command {
     Config(ConfigArguments),
     /// Look at data sets, align photographs, draw faces, draw pairs.
     Data(DataArguments),
+    /// Compare our training with other people's.
+    Bench(BenchArguments),
     /// Run every test and doctest.
     Test,
     /// Run every check that is not a test.
@@ -351,4 +354,44 @@ pub(crate) struct BinArguments {
     /// New file to write.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArguments {
+    #[command(subcommand)]
+    pub(crate) command: BenchCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// Train the same beginnings here and in PyTorch (`ARCFACE_PYTHON`) and compare the losses of every step.
+    Parity(ParityArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ParityArguments {
+    /// Small images and few steps: seconds instead of minutes.
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Only these cases.
+    #[arg(long, value_name = "CASES", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// Train whole runs on both sides instead, and compare what the networks can do.
+    #[arg(long, conflicts_with_all = ["quick", "only"])]
+    pub(crate) real: bool,
+    /// Seeds of the whole runs.
+    #[arg(long, requires = "real", value_name = "N", default_value = "3")]
+    pub(crate) seeds: NonZeroU64,
+    /// Configuration of the whole runs, of faces in files and with a list of pairs [default: a short `lfw_actors`].
+    #[arg(long, requires = "real", value_name = "CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Change one of its values. May be repeated.
+    #[arg(long = "set", requires = "real", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Keep what both sides read and wrote in this folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Print one JSON document on stdout.
+    #[arg(long)]
+    pub(crate) json: bool,
 }

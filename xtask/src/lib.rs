@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod assign;
+mod bench;
 mod checkpoint;
 mod cli;
 mod config;
@@ -68,6 +69,7 @@ fn dispatch(command: &Command) -> anyhow::Result<()> {
         Command::Losses(arguments) => losses::run(arguments),
         Command::Config(arguments) => config::print(arguments),
         Command::Data(arguments) => data::run(arguments),
+        Command::Bench(arguments) => bench::run(arguments),
         Command::Test => gate::test(),
         Command::Lint => gate::lint(),
         Command::Ci => gate::ci(),

@@ -311,7 +311,8 @@ impl Plan {
     }
 }
 
-fn presentation(config: &Config) -> Presentation {
+/// How the faces to verify are brought to the network.
+pub(crate) fn presentation(config: &Config) -> Presentation {
     Presentation {
         mirror: config.eval.mirror.into(),
         normalisation: config.data.normalise,

@@ -153,7 +153,11 @@ impl Verifier {
         Ok(Verified { verification, distances, same })
     }
 
-    fn embed(&self, backbone: &Backbone, mut progress: impl FnMut(u64)) -> anyhow::Result<Embeddings> {
+    /// The unit embeddings of the faces, in the order of the set.
+    ///
+    /// # Errors
+    /// As [`Self::verify`].
+    pub(crate) fn embed(&self, backbone: &Backbone, mut progress: impl FnMut(u64)) -> anyhow::Result<Embeddings> {
         let (mut plain, mut mirror) = (Vec::new(), Vec::new());
         let mut done = 0;
         for batch in self.loader.batches(0, self.loader.batches_per_epoch()) {
@@ -224,7 +228,7 @@ fn learn(train: &Arc<dyn Source>, count: usize, seed: u64) -> anyhow::Result<Opt
 }
 
 /// The places of both faces of every pair.
-fn positions(set: &PairSet) -> Vec<(usize, usize)> {
+pub(crate) fn positions(set: &PairSet) -> Vec<(usize, usize)> {
     set.positions.iter().map(|[a, b]| (*a, *b)).collect()
 }
 

@@ -25,6 +25,7 @@ fn commands_are_listed_with_a_line_each() {
       losses  List the losses that are linked in, or compute one on given embeddings
       config  Print a configuration, complete and checked
       data    Look at data sets, align photographs, draw faces, draw pairs
+      bench   Compare our training with other people's
       test    Run every test and doctest
       lint    Run every check that is not a test
       ci      Run `lint` and `test`

@@ -1,9 +1,10 @@
 //! The command line as its users meet it: every test runs the binary.
 //! Knows no function of the library.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod align;
+mod bench;
 mod configuration;
 mod convert;
 mod data;
