@@ -60,7 +60,9 @@ fn layer(spec: &Spec, builder: &VarBuilder) -> Vec<Layer> {
 fn convolution(spec: &ConvSpec, builder: &VarBuilder) -> Conv2d {
     let config =
         Conv2dConfig { padding: spec.padding, stride: spec.stride, groups: spec.groups, ..Conv2dConfig::default() };
-    candle_nn::conv2d_no_bias(spec.inputs, spec.outputs, spec.kernel, config, builder.pp(&spec.name)).unwrap()
+    // candle's kernels are square, as are those of the networks compared.
+    let [size, _] = spec.kernel;
+    candle_nn::conv2d_no_bias(spec.inputs, spec.outputs, size, config, builder.pp(&spec.name)).unwrap()
 }
 
 /// # Shapes
