@@ -163,7 +163,7 @@ fn crc32c(data: &[u8]) -> u32 {
     let mut remainder = u32::MAX;
     for bit in data.iter().flat_map(|byte| (0..8).map(move |bit| u32::from(byte >> bit & 1))) {
         let odd = (remainder ^ bit) & 1 == 1;
-        remainder >>= 1;
+        remainder /= 2;
         if odd {
             // 0x1edc6f41, its bits in reverse.
             remainder ^= 0x1edc_6f41_u32.reverse_bits();

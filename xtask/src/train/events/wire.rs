@@ -89,7 +89,7 @@ fn key(message: &mut Vec<u8>, field: u64, wire_type: u64) {
 fn varint(message: &mut Vec<u8>, mut value: u64) {
     while 0x80 <= value {
         message.push(value as u8 | 0x80);
-        value >>= 7;
+        value /= 0x80;
     }
     message.push(value as u8);
 }
