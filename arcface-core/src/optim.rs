@@ -200,7 +200,7 @@ impl Optimizer for AdamW {
     }
 }
 
-/// Scales `gradients` so that their norm is at most `max`, as torch's `clip_grad_norm_`; returns the norm before.
+/// Scales `gradients` by max/(norm + 1e-6) where that is below 1, as torch's `clip_grad_norm_`; returns the norm before.
 ///
 /// A norm that is not finite is returned and changes nothing: whoever trains skips the step.
 ///
@@ -211,9 +211,9 @@ pub fn clip_norm(gradients: &mut Gradients, max: f64) -> Result<f64> {
         return Err(Error::value("clip_norm", "0 < clip_norm", max));
     }
     let norm = gradients.norm()?;
-    // Deviates: torch divides by norm + 1e-6; below, the norm after clipping is `max` itself.
-    if max < norm && norm.is_finite() {
-        gradients.scale(max / norm)?;
+    let factor = max / (norm + 1e-6);
+    if factor < 1.0 && norm.is_finite() {
+        gradients.scale(factor)?;
     }
     Ok(norm)
 }

@@ -277,9 +277,24 @@ fn clipping_shortens_to_the_limit_and_keeps_the_direction() {
     let before = set.clone();
     let norm = set.norm().unwrap();
     assert!((clip_norm(&mut set, 2.0).unwrap() - norm).abs() < 1e-12);
-    assert!((set.norm().unwrap() - 2.0).abs() < 1e-12);
-    let expected: Vec<f64> = values(before.get("trained").unwrap()).unwrap().iter().map(|x| x * 2.0 / norm).collect();
+    assert!((set.norm().unwrap() - 2.0).abs() < 1e-6);
+    let shortened = |x: &f64| x * 2.0 / (norm + 1e-6);
+    let expected: Vec<f64> = values(before.get("trained").unwrap()).unwrap().iter().map(shortened).collect();
     assert!(slice_difference(&values(set.get("trained").unwrap()).unwrap(), &expected) < 1e-14);
+}
+
+/// `p.grad = torch.tensor([3.0, 4.0], dtype=torch.float64); torch.nn.utils.clip_grad_norm_([p], most)` in torch 2.15;
+/// a norm of exactly `most` is shortened too.
+#[test]
+fn clipping_gives_the_numbers_of_torch() {
+    for (most, expected) in
+        [(1.0, [0.599_999_880_000_024, 0.799_999_840_000_032]), (5.0, [2.999_999_400_000_12, 3.999_999_200_000_16])]
+    {
+        let mut set = Gradients::default();
+        set.insert("p", Tensor::new(&[3f64, 4.0], &Device::Cpu).unwrap());
+        clip_norm(&mut set, most).unwrap();
+        assert!(slice_difference(&values(set.get("p").unwrap()).unwrap(), &expected) < 1e-15);
+    }
 }
 
 #[test]
