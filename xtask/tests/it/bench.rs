@@ -33,9 +33,11 @@ fn quick_parity_holds() {
     let cases = document["cases"].as_array().unwrap();
     assert_eq!(cases.len(), 6);
     for case in cases {
-        assert_eq!(case["rows"].as_array().unwrap().len(), 2, "{case}");
+        // AdamW has no velocity whose first value would be compared.
+        let rows = if case["first_update"].is_null() { 2 } else { 3 };
+        assert_eq!(case["rows"].as_array().unwrap().len(), rows, "{case}");
         if let Some(update) = case["first_update"].as_object() {
-            assert!(update["relative"].as_f64().unwrap() < 1e-9, "{update:?}");
+            assert!(update["relative"].as_f64().unwrap() < 1e-12, "{update:?}");
         }
     }
     assert!(folder.path().join("kept/iresnet18-quick-torch-f64.safetensors").is_file());
