@@ -22,5 +22,7 @@ pub use inspect::{Depth, Inspection};
 pub use loader::{Batch, Batches, Loader, LoaderConfig, OnCorrupt};
 pub use pairs::{DrawPairs, Folds, Pair, PairList, PairSet, draw_pairs, read_bin, write_bin};
 pub use sampler::{Sampler, SamplerKind};
+#[cfg(feature = "parquet")]
+pub use source::ParquetSource;
 pub use source::procedural::{ProceduralConfig, ProceduralSource};
 pub use source::{FolderOptions, FolderSource, IdxSource, RecordSource, Source};

@@ -221,8 +221,8 @@ pub(crate) enum DataCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct InspectArguments {
-    /// Folder with one sub-folder per identity, a `.rec` or the folder of `train.rec`, MNIST's idx files, or a
-    /// verification set (`.bin`).
+    /// Folder with one sub-folder per identity, a `.rec` or the folder of `train.rec`, MNIST's idx files, a `.parquet`
+    /// or a folder of them, or a verification set (`.bin`).
     pub(crate) path: PathBuf,
     /// File with the identities of a folder to take, one per line.
     #[arg(long, value_name = "FILE")]
@@ -284,7 +284,8 @@ pub(crate) enum SidesChoice {
 
 #[derive(Debug, Args)]
 pub(crate) struct ConvertArguments {
-    /// Folder with one sub-folder per identity, a `.rec` or the folder of `train.rec`, or MNIST's idx files.
+    /// Folder with one sub-folder per identity, a `.rec` or the folder of `train.rec`, MNIST's idx files, or a `.parquet`
+    /// or a folder of them.
     pub(crate) source: PathBuf,
     /// What to write, which must not exist: a name that ends in `.rec`, or a folder.
     pub(crate) destination: PathBuf,

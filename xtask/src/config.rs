@@ -162,9 +162,10 @@ impl Chosen {
             _ if self.is_explicit("data.holdout") => return,
             (Some(_), _) => (Holdout::Identities(0), "data.holdout = 0: eval.pairs says what to verify on"),
             (None, SourceKind::Procedural) => return,
-            (None, SourceKind::Folder | SourceKind::Record | SourceKind::Idx | SourceKind::Joined) => {
-                (Holdout::Fraction(0.1), "data.holdout = 0.1: nine in ten identities are trained on")
-            }
+            (
+                None,
+                SourceKind::Folder | SourceKind::Record | SourceKind::Idx | SourceKind::Parquet | SourceKind::Joined,
+            ) => (Holdout::Fraction(0.1), "data.holdout = 0.1: nine in ten identities are trained on"),
         };
         self.config.data.holdout = holdout;
         self.notes.push(note.to_owned());
@@ -333,6 +334,11 @@ impl Data {
             SourceKind::Idx if self.path.is_none() => {
                 bail!(
                     "data.path: expected a folder with train-images-idx3-ubyte, for data.source = \"idx\"; set data.path"
+                )
+            }
+            SourceKind::Parquet if self.path.is_none() => {
+                bail!(
+                    "data.path: expected a .parquet or a folder of them, for data.source = \"parquet\"; set data.path"
                 )
             }
             SourceKind::Joined if self.sources.is_empty() => {

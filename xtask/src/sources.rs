@@ -93,8 +93,26 @@ fn source(config: &Config) -> anyhow::Result<Arc<dyn Source>> {
             let path = expand(data.path.as_deref().unwrap_or(Path::new("")))?;
             Arc::new(IdxSource::open(path, Some(config.model.input_size))?)
         }
+        SourceKind::Parquet => parquet(&expand(data.path.as_deref().unwrap_or(Path::new("")))?)?,
         SourceKind::Joined => Arc::new(joined(data)?),
     })
+}
+
+/// A set in Parquet files.
+///
+/// # Errors
+/// If it cannot be read, or the feature that reads it was left out.
+#[cfg(feature = "parquet")]
+pub(crate) fn parquet(path: &Path) -> anyhow::Result<Arc<dyn Source>> {
+    Ok(Arc::new(arcface_data::ParquetSource::open(path)?))
+}
+
+#[cfg(not(feature = "parquet"))]
+pub(crate) fn parquet(path: &Path) -> anyhow::Result<Arc<dyn Source>> {
+    bail!(
+        "{}: this program was built without the feature `parquet`; build it with `--features parquet`",
+        path.display()
+    )
 }
 
 fn procedural(config: &Config) -> anyhow::Result<ProceduralSource> {

@@ -42,7 +42,7 @@ impl RecordFile {
     /// end of the file; without an index, if a record is damaged. The error names file, key and offset.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
-        let bytes = map(&path)?;
+        let bytes = map(&path, "a .rec")?;
         let list = path.with_extension("idx");
         let (index, origin) = match fs::read(&list) {
             Ok(text) => (read_index(&list, &text, &path, &bytes)?, IndexOrigin::Read),
@@ -177,15 +177,16 @@ pub fn read_property(folder: &Path) -> Result<Option<u32>> {
     Err(Error::file(path, format!("expected `identities,height,width`, got `{line}`")))
 }
 
+/// Maps a file, `what` by its kind.
 #[allow(unsafe_code)]
-fn map(path: &Path) -> Result<Mmap> {
+pub(crate) fn map(path: &Path, what: &str) -> Result<Mmap> {
     let file = File::open(path).map_err(|error| unreadable(path, error))?;
     let meta = file.metadata().map_err(|error| Error::io(path, error))?;
     if meta.is_dir() {
-        return Err(Error::file(path, "expected a .rec, found a folder; check the path"));
+        return Err(Error::file(path, format!("expected {what}, found a folder; check the path")));
     }
     if meta.len() == 0 {
-        return Err(Error::file(path, "expected records, the file is empty"));
+        return Err(Error::file(path, format!("expected {what}, the file is empty")));
     }
     // SAFETY: the bytes are read only, as bytes, in which every value is valid. That nobody changes the file meanwhile
     // cannot be proven; whoever does gets other bytes, and whoever cuts it short is warned in the documentation.

@@ -7,6 +7,8 @@ mod header;
 mod index;
 mod writer;
 
+#[cfg(feature = "parquet")]
+pub(crate) use file::map;
 pub use file::{IndexOrigin, Record, RecordFile, read_property};
 pub use header::LARGEST_LABEL;
 pub use writer::{RecordWriter, Written};

@@ -5,6 +5,8 @@ mod files;
 mod folder;
 mod idx;
 mod joined;
+#[cfg(feature = "parquet")]
+mod parquet;
 pub mod procedural;
 mod record;
 mod subset;
@@ -22,6 +24,8 @@ pub(crate) use folder::is_folder_name;
 pub use folder::{FolderOptions, FolderSource, read_identities};
 pub use idx::{IdxSource, is_idx_folder};
 pub use joined::{JoinedSource, SameName};
+#[cfg(feature = "parquet")]
+pub use parquet::{ParquetSource, is_parquet_folder};
 pub use record::RecordSource;
 pub use subset::{Holdout, Subset, hold_out};
 pub use walk::image_files;

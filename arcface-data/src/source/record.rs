@@ -209,7 +209,7 @@ fn check_property(file: &RecordFile, labels: &[u32]) -> Result<()> {
 }
 
 /// Brings labels to 0, 1, … and returns what each was before.
-fn renumber(labels: &mut [u32]) -> Vec<u32> {
+pub(super) fn renumber(labels: &mut [u32]) -> Vec<u32> {
     let mut classes = labels.to_vec();
     classes.sort_unstable();
     classes.dedup();

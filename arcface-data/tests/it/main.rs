@@ -9,6 +9,8 @@ mod convert;
 mod idx;
 mod libjpeg;
 mod messages;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod procedural;
 mod properties;
 mod real;

@@ -71,7 +71,7 @@ fn files_that_are_not_there_or_hold_nothing() {
     assert_snapshot!(open("empty"), @"ROOT/empty/train.rec: no such file; check the path");
     fs::create_dir_all(folder.path().join("nested/train.rec")).unwrap();
     assert_snapshot!(open("nested"), @"ROOT/nested/train.rec: expected a .rec, found a folder; check the path");
-    assert_snapshot!(spoilt("train.rec", Vec::clear), @"ROOT/train.rec: expected records, the file is empty");
+    assert_snapshot!(spoilt("train.rec", Vec::clear), @"ROOT/train.rec: expected a .rec, the file is empty");
     assert_snapshot!(spoilt("train.idx", Vec::clear), @"ROOT/train.idx: expected one line per record, the index is empty");
 }
 

@@ -18,6 +18,8 @@ pub(crate) enum SourceKind {
     Record,
     /// MNIST's idx files.
     Idx,
+    /// Parquet files of a hub.
+    Parquet,
     /// Several folders.
     Joined,
 }

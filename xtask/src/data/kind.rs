@@ -7,6 +7,8 @@ use std::sync::Arc;
 use anyhow::bail;
 use arcface_data::record::IndexOrigin;
 use arcface_data::source::is_idx_folder;
+#[cfg(feature = "parquet")]
+use arcface_data::source::is_parquet_folder;
 use arcface_data::{FolderOptions, FolderSource, IdxSource, RecordSource, Source};
 
 /// How a data set is kept.
@@ -18,6 +20,8 @@ pub(crate) enum Kind {
     Record,
     /// MNIST's files: `…images-idx3-ubyte`, or a folder with those to train on.
     Idx,
+    /// A `.parquet`, or a folder of them.
+    Parquet,
 }
 
 impl Kind {
@@ -29,6 +33,8 @@ impl Kind {
             Self::Record
         } else if name.contains("images") && name.contains("idx3") || is_idx_folder(path) {
             Self::Idx
+        } else if has_extension("parquet") || is_parquet_folder(path) {
+            Self::Parquet
         } else {
             Self::Folder
         }
@@ -47,6 +53,7 @@ pub(crate) fn open(path: &Path, identities: Option<&Path>) -> anyhow::Result<Arc
         }
         (_, Some(list)) => bail!("--identities {}: expected a folder of identities to choose from", list.display()),
         (Kind::Record, None) => Arc::new(records(path)?),
+        (Kind::Parquet, None) => crate::sources::parquet(path)?,
         (Kind::Idx, None) => Arc::new(IdxSource::open(path, None)?),
     })
 }
@@ -57,4 +64,9 @@ fn records(path: &Path) -> anyhow::Result<RecordSource> {
         eprintln!("{}: there is no .idx; its records were found by walking through", source.path().display());
     }
     Ok(source)
+}
+
+#[cfg(not(feature = "parquet"))]
+fn is_parquet_folder(_folder: &Path) -> bool {
+    false
 }

@@ -159,9 +159,11 @@ fn advice(run: &RunFolder, plan: &Plan) -> String {
              --name mine --set data.source=folder --set data.path=FOLDER\n"
                 .to_owned()
         }
-        SourceKind::Folder | SourceKind::Record | SourceKind::Idx | SourceKind::Joined => format!(
-            "This network verifies aligned faces like those it was trained on; trust it no further than pairs that you \
+        SourceKind::Folder | SourceKind::Record | SourceKind::Idx | SourceKind::Parquet | SourceKind::Joined => {
+            format!(
+                "This network verifies aligned faces like those it was trained on; trust it no further than pairs that you \
              have measured.\nVerify pairs of yours:\n  cargo xtask eval {folder} --images FOLDER --pairs LIST\n"
-        ),
+            )
+        }
     }
 }
