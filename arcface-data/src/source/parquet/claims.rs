@@ -27,12 +27,12 @@ pub(super) fn page_header(bytes: &[u8]) -> Said<PageHeader> {
     let mut walk = Walk { bytes, at: 0 };
     let mut header = PageHeader::default();
     walk.fields(&mut |walk, id, kind| match (id, kind) {
-        (1, I32) => Ok(header.kind = walk.count()?),
-        (2, I32) => Ok(header.unpacked = walk.count()?),
-        (3, I32) => Ok(header.packed = walk.count()?),
+        (1, I32) => walk.count().map(|count| header.kind = count),
+        (2, I32) => walk.count().map(|count| header.unpacked = count),
+        (3, I32) => walk.count().map(|count| header.packed = count),
         (1..=3, _) => Err(garbled()),
         (5 | 7 | 8, STRUCT) => walk.fields(&mut |walk, id, kind| match (id, kind) {
-            (1, I32) => Ok(header.values = walk.count()?),
+            (1, I32) => walk.count().map(|count| header.values = count),
             _ => walk.skip(kind, DEEPEST),
         }),
         _ => walk.skip(kind, DEEPEST),
@@ -64,7 +64,7 @@ pub(super) fn check_metadata(bytes: &[u8]) -> Said<()> {
 fn schema_element(walk: &mut Walk<'_>) -> Said<usize> {
     let mut children = 0;
     walk.fields(&mut |walk, id, kind| match (id, kind) {
-        (5, I32) => Ok(children = walk.count()?),
+        (5, I32) => walk.count().map(|count| children = count),
         (5, _) => Err(garbled()),
         _ => walk.skip(kind, DEEPEST),
     })?;
@@ -106,11 +106,12 @@ impl Walk<'_> {
         let mut id = 0_i64;
         loop {
             let head = self.byte()?;
-            if head & 15 == 0 {
+            let kind = head & 15;
+            if kind == 0 {
                 return Ok(());
             }
             id = if head >> 4 == 0 { self.integer()? } else { id.saturating_add(i64::from(head >> 4)) };
-            field(self, id, head & 15)?;
+            field(self, id, kind)?;
         }
     }
 

@@ -176,7 +176,7 @@ impl Shard {
             (Ok(start), Ok(end)) if start <= end && end <= self.bytes.len() => Ok((start, end)),
             _ => Err(format!(
                 "column `{}` is said to lie at {start} to {end}, outside of it; fetch it again",
-                chunk.column_path()
+                chunk.column_path().string()
             )),
         }
     }
@@ -250,7 +250,8 @@ fn find(metadata: &ParquetMetaData, paths: &[&[&str]], types: &[Type], what: &st
     found.ok_or_else(|| {
         let names = paths.iter().map(|path| path.join(".")).collect::<Vec<_>>().join(", ");
         let types = types.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
-        let columns = schema.columns().iter().map(|column| format!("{} ({})", column.path(), column.physical_type()));
+        let columns =
+            schema.columns().iter().map(|column| format!("{} ({})", column.path().string(), column.physical_type()));
         let columns = columns.collect::<Vec<_>>().join(", ");
         format!("expected a column of {what}s ({names}; {types}), found {columns}")
     })
@@ -261,7 +262,9 @@ fn check_codec(chunk: &ColumnChunkMetaData) -> Said<()> {
     match chunk.compression() {
         Compression::UNCOMPRESSED | Compression::SNAPPY => Ok(()),
         other => {
-            let path = chunk.column_path();
+            let other = other.to_string();
+            let other = other.split('(').next().unwrap_or_default();
+            let path = chunk.column_path().string();
             Err(format!("column `{path}` is packed with {other}, expected snappy or none; write it again with snappy"))
         }
     }
