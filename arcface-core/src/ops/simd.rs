@@ -75,6 +75,7 @@ pub(crate) trait MulAdd {
 /// One instruction, one rounding: 16 registers of 256 bits or 32 of 128.
 pub(crate) struct Fused;
 /// As [`Fused`], with 32 registers of 512 bits.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 pub(crate) struct WideFused;
 /// A product, rounded, and a sum.
 #[cfg_attr(target_arch = "aarch64", allow(dead_code))]
