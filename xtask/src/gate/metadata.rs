@@ -49,6 +49,9 @@ pub(super) struct Dependency {
     pub(super) rename: Option<String>,
     /// `None`, `dev` or `build`.
     pub(super) kind: Option<String>,
+    /// Whether a feature turns it on.
+    #[serde(default)]
+    pub(super) optional: bool,
 }
 
 impl Workspace {
