@@ -79,6 +79,7 @@ pub(crate) fn expand(path: &Path) -> anyhow::Result<PathBuf> {
 
 fn source(config: &Config) -> anyhow::Result<Arc<dyn Source>> {
     let data = &config.data;
+    let path = data.path.as_deref().unwrap_or(Path::new(""));
     Ok(match data.source {
         SourceKind::Procedural => Arc::new(procedural(config)?),
         SourceKind::Folder => {
@@ -86,14 +87,11 @@ fn source(config: &Config) -> anyhow::Result<Arc<dyn Source>> {
                 Some(Identities::List(list)) => Some(list.as_path()),
                 _ => None,
             };
-            Arc::new(folder(data.path.as_deref().unwrap_or(Path::new("")), list)?)
+            Arc::new(folder(path, list)?)
         }
-        SourceKind::Record => Arc::new(RecordSource::open(expand(data.path.as_deref().unwrap_or(Path::new("")))?)?),
-        SourceKind::Idx => {
-            let path = expand(data.path.as_deref().unwrap_or(Path::new("")))?;
-            Arc::new(IdxSource::open(path, Some(config.model.input_size))?)
-        }
-        SourceKind::Parquet => parquet(&expand(data.path.as_deref().unwrap_or(Path::new("")))?)?,
+        SourceKind::Record => Arc::new(RecordSource::open(expand(path)?)?),
+        SourceKind::Idx => Arc::new(IdxSource::open(expand(path)?, Some(config.model.input_size))?),
+        SourceKind::Parquet => parquet(&expand(path)?)?,
         SourceKind::Joined => Arc::new(joined(data)?),
     })
 }

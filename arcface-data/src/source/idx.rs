@@ -10,6 +10,7 @@ use arcface_core::{Error, Result};
 use flate2::read::MultiGzDecoder;
 
 use super::Source;
+use super::labels::Labels;
 use crate::image::{Image, MAX_PIXELS, unreadable};
 
 /// Deflate makes no more of a byte than this, so a packed file cannot claim more either.
@@ -28,9 +29,7 @@ pub struct IdxSource {
     /// Pixels along an edge that images are brought to; their own where absent.
     size: Option<usize>,
     pixels: Vec<u8>,
-    labels: Vec<u32>,
-    /// The number in the file of each label.
-    classes: Vec<u8>,
+    labels: Labels,
 }
 
 impl IdxSource {
@@ -53,12 +52,8 @@ impl IdxSource {
         if images == 0 || width == 0 || height == 0 || MAX_PIXELS < width.saturating_mul(height) {
             return Err(Error::file(path, format!("expected images, got {images} of {width}×{height} pixels")));
         }
-        let mut classes = numbers.clone();
-        classes.sort_unstable();
-        classes.dedup();
-        let label = |number: &u8| classes.binary_search(number).unwrap_or_default() as u32;
-        let labels = numbers.iter().map(label).collect();
-        Ok(Self { path, width, height, size, pixels, labels, classes })
+        let labels = Labels::new(numbers.into_iter().map(u32::from).collect());
+        Ok(Self { path, width, height, size, pixels, labels })
     }
 }
 
@@ -67,13 +62,13 @@ impl Source for IdxSource {
         self.labels.len()
     }
     fn num_identities(&self) -> usize {
-        self.classes.len()
+        self.labels.num_identities()
     }
     fn label(&self, index: usize) -> u32 {
-        self.labels[index]
+        self.labels.label(index)
     }
     fn identity(&self, label: u32) -> String {
-        self.classes[label as usize].to_string()
+        self.labels.identity(label)
     }
     fn image(&self, index: usize) -> Result<Image> {
         let area = self.width * self.height;

@@ -5,6 +5,7 @@ mod files;
 mod folder;
 mod idx;
 mod joined;
+mod labels;
 #[cfg(feature = "parquet")]
 mod parquet;
 pub mod procedural;

@@ -14,7 +14,7 @@ use arcface_core::{Error, Result};
 
 use super::Source;
 use super::folder::read_folder;
-use super::record::renumber;
+use super::labels::Labels;
 use crate::image::{self, Image};
 use shard::Shard;
 
@@ -33,9 +33,7 @@ pub struct ParquetSource {
     shards: Vec<Shard>,
     /// The number of the first image of each shard.
     starts: Vec<usize>,
-    labels: Vec<u32>,
-    /// The number in the files of each label.
-    classes: Vec<u32>,
+    labels: Labels,
     kept: Mutex<VecDeque<Kept>>,
 }
 
@@ -70,8 +68,7 @@ impl ParquetSource {
         if labels.is_empty() {
             return Err(Error::file(path, "expected images, there is none"));
         }
-        let classes = renumber(&mut labels);
-        Ok(Self { shards, starts, labels, classes, kept: Mutex::default() })
+        Ok(Self { shards, starts, labels: Labels::new(labels), kept: Mutex::default() })
     }
 
     /// The shard of an image, and the image's row in it.
@@ -123,13 +120,13 @@ impl Source for ParquetSource {
         self.labels.len()
     }
     fn num_identities(&self) -> usize {
-        self.classes.len()
+        self.labels.num_identities()
     }
     fn label(&self, index: usize) -> u32 {
-        self.labels[index]
+        self.labels.label(index)
     }
     fn identity(&self, label: u32) -> String {
-        self.classes[label as usize].to_string()
+        self.labels.identity(label)
     }
     fn image(&self, index: usize) -> Result<Image> {
         self.look(index, image::decode)

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use arcface_core::{Error, Result};
 
 use super::Source;
+use super::labels::Labels;
 use crate::image::{self, Image};
 use crate::record::{IndexOrigin, LARGEST_LABEL, RecordFile, read_property};
 
@@ -19,9 +20,7 @@ pub struct RecordSource {
     file: RecordFile,
     /// Place of the first image among the keys of the file; the others follow it.
     first: usize,
-    labels: Vec<u32>,
-    /// The number in the file of each label.
-    classes: Vec<u32>,
+    labels: Labels,
 }
 
 impl RecordSource {
@@ -44,8 +43,7 @@ impl RecordSource {
             labels.push(file.record(*key)?.class()?);
         }
         check_property(&file, &labels)?;
-        let classes = renumber(&mut labels);
-        Ok(Self { file, first, labels, classes })
+        Ok(Self { file, first, labels: Labels::new(labels) })
     }
 
     /// The `.rec`.
@@ -65,7 +63,7 @@ impl RecordSource {
     /// The bytes of image `index`, after a look whether it is of whom it should be.
     fn body(&self, index: usize) -> Result<Cow<'_, [u8]>> {
         let record = self.file.record(self.key(index))?;
-        let (expected, found) = (self.classes[self.labels[index] as usize], record.class()?);
+        let (expected, found) = (self.labels.number(index), record.class()?);
         if expected != found {
             return Err(record.error(&format!(
                 "label: expected {expected} as the identities' records say, got {found}; \
@@ -91,13 +89,13 @@ impl Source for RecordSource {
         self.labels.len()
     }
     fn num_identities(&self) -> usize {
-        self.classes.len()
+        self.labels.num_identities()
     }
     fn label(&self, index: usize) -> u32 {
-        self.labels[index]
+        self.labels.label(index)
     }
     fn identity(&self, label: u32) -> String {
-        self.classes[label as usize].to_string()
+        self.labels.identity(label)
     }
     fn image(&self, index: usize) -> Result<Image> {
         self.look(index, image::decode)
@@ -206,20 +204,6 @@ fn check_property(file: &RecordFile, labels: &[u32]) -> Result<()> {
     let message =
         format!("expected more than {largest} identities, the largest label in {}, got {told}", file.path().display());
     Err(Error::file(folder.join("property"), message))
-}
-
-/// Brings labels to 0, 1, … and returns what each was before.
-pub(super) fn renumber(labels: &mut [u32]) -> Vec<u32> {
-    let mut classes = labels.to_vec();
-    classes.sort_unstable();
-    classes.dedup();
-    let is_contiguous = classes.last().is_some_and(|last| *last as usize + 1 == classes.len());
-    if !is_contiguous {
-        for label in labels {
-            *label = classes.binary_search(label).unwrap_or_default() as u32;
-        }
-    }
-    classes
 }
 
 #[cfg(test)]

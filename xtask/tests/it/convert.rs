@@ -8,14 +8,7 @@ use insta::assert_snapshot;
 use serde_json::Value;
 use tempfile::{TempDir, tempdir};
 
-use crate::tiny::{fail, succeed, train, xtask};
-
-/// `data`, to be run in `folder`.
-fn data(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = xtask(folder);
-    command.arg("data").args(arguments);
-    command
-}
+use crate::tiny::{data, fail, succeed, train};
 
 /// Fourteen identities with six faces each of 32×32 pixels in `faces`.
 fn drawn() -> TempDir {

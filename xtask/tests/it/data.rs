@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use arcface_data::image::write_png;
 use arcface_data::{Image, PairList};
@@ -10,14 +9,7 @@ use insta::assert_snapshot;
 use serde_json::Value;
 use tempfile::{TempDir, tempdir};
 
-use crate::tiny::{fail, succeed, xtask};
-
-/// `data`, to be run in `folder`.
-fn data(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = xtask(folder);
-    command.arg("data").args(arguments);
-    command
-}
+use crate::tiny::{data, fail, succeed};
 
 /// Six identities with four faces each of 32×32 pixels in `faces`.
 fn drawn() -> TempDir {

@@ -25,6 +25,13 @@ pub(crate) fn xtask(folder: &Path) -> Command {
     command
 }
 
+/// `data`, to be run in `folder`.
+pub(crate) fn data(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = xtask(folder);
+    command.arg("data").args(arguments);
+    command
+}
+
 /// `train` with tiny settings and those of `set` over them.
 pub(crate) fn train(folder: &Path, name: &str, set: &[&str]) -> Command {
     let mut command = xtask(folder);
