@@ -7,7 +7,7 @@
 #![allow(clippy::inline_always, reason = "only what is inlined is compiled for the wide vectors")]
 
 use super::element::Element;
-use super::geometry::Geometry;
+use super::geometry::{Correlation, Geometry};
 use super::parallel::{CHUNK, build, piece, sum_parts};
 use crate::multiversion;
 
@@ -21,7 +21,7 @@ const PIXELS: usize = 4;
 /// # Shapes
 /// x (B, H, W, C), w (KH, KW, 1, C) → (B, H', W', C)
 pub(crate) fn forward<T: Element>(g: &Geometry, x: &[T], weight: &[T]) -> Vec<T> {
-    correlate(&Plane::forward(g), x, weight)
+    correlate(&Correlation::forward(g), x, weight)
 }
 
 /// ∂L/∂x from w and ∂L/∂y; with stride 1 it is a convolution of ∂L/∂y with the flipped kernel.
@@ -31,7 +31,7 @@ pub(crate) fn forward<T: Element>(g: &Geometry, x: &[T], weight: &[T]) -> Vec<T>
 pub(crate) fn input_gradient<T: Element>(g: &Geometry, weight: &[T], dy: &[T]) -> Vec<T> {
     if g.stride == 1 {
         let flipped: Vec<T> = weight.chunks_exact(g.channels).rev().flatten().copied().collect();
-        return correlate(&Plane::backward(g), dy, &flipped);
+        return correlate(&Correlation::backward(g), dy, &flipped);
     }
     let line = g.width * g.channels;
     let lines = lines_of_chunk(line);
@@ -53,7 +53,7 @@ pub(crate) fn input_gradient<T: Element>(g: &Geometry, weight: &[T], dy: &[T]) -
 /// x (B, H, W, C), dy (B, H', W', C) → (KH, KW, 1, C)
 pub(crate) fn weight_gradient<T: Element>(g: &Geometry, x: &[T], dy: &[T]) -> Vec<T> {
     const PARTS: usize = 16;
-    let plane = Plane::forward(g);
+    let plane = Correlation::forward(g);
     let line = g.out_width * g.channels;
     let lines = g.batch * g.out_height;
     let zeros = vec![T::ZERO; plane.width * plane.channels];
@@ -71,54 +71,7 @@ fn lines_of_chunk(line: usize) -> usize {
     (CHUNK / line).max(1)
 }
 
-/// The sizes of a depthwise correlation: output pixel (i, j) meets source pixels from (i·stride − top, j·stride − left).
-#[derive(Debug, Clone, Copy)]
-struct Plane {
-    batch: usize,
-    channels: usize,
-    /// Source.
-    height: usize,
-    width: usize,
-    /// Output.
-    out_height: usize,
-    out_width: usize,
-    kernel_height: usize,
-    kernel_width: usize,
-    stride: usize,
-    top: isize,
-    left: isize,
-}
-
-impl Plane {
-    fn forward(g: &Geometry) -> Self {
-        Self {
-            batch: g.batch,
-            channels: g.channels,
-            height: g.height,
-            width: g.width,
-            out_height: g.out_height,
-            out_width: g.out_width,
-            kernel_height: g.kernel_height,
-            kernel_width: g.kernel_width,
-            stride: g.stride,
-            top: g.padding as isize,
-            left: g.padding as isize,
-        }
-    }
-
-    /// From ∂L/∂y to ∂L/∂x, for stride 1.
-    fn backward(g: &Geometry) -> Self {
-        Self {
-            height: g.out_height,
-            width: g.out_width,
-            out_height: g.height,
-            out_width: g.width,
-            top: g.kernel_height as isize - 1 - g.padding as isize,
-            left: g.kernel_width as isize - 1 - g.padding as isize,
-            ..Self::forward(g)
-        }
-    }
-
+impl Correlation {
     /// Output columns whose taps all lie inside the source, never more than there are.
     #[inline(always)]
     fn inside(&self) -> std::ops::Range<usize> {
@@ -148,7 +101,7 @@ struct Source<'a, T> {
 }
 
 impl<'a, T> Source<'a, T> {
-    fn new(plane: &Plane, images: &'a [T], zeros: &'a [T], image: usize, line: usize) -> Self {
+    fn new(plane: &Correlation, images: &'a [T], zeros: &'a [T], image: usize, line: usize) -> Self {
         let size = plane.height * plane.width * plane.channels;
         let first = (line * plane.stride) as isize - plane.top;
         Self { image: &images[image * size..][..size], zeros, first }
@@ -156,7 +109,7 @@ impl<'a, T> Source<'a, T> {
 
     /// The line that tap `tap` sees.
     #[inline(always)]
-    fn line(&self, plane: &Plane, tap: usize) -> &'a [T] {
+    fn line(&self, plane: &Correlation, tap: usize) -> &'a [T] {
         let line = self.first + tap as isize;
         if line < 0 || plane.height as isize <= line {
             return self.zeros;
@@ -166,7 +119,7 @@ impl<'a, T> Source<'a, T> {
     }
 }
 
-fn correlate<T: Element>(plane: &Plane, x: &[T], weight: &[T]) -> Vec<T> {
+fn correlate<T: Element>(plane: &Correlation, x: &[T], weight: &[T]) -> Vec<T> {
     let line = plane.out_width * plane.channels;
     let lines = lines_of_chunk(line);
     let zeros = vec![T::ZERO; plane.width * plane.channels];
@@ -185,7 +138,7 @@ fn correlate<T: Element>(plane: &Plane, x: &[T], weight: &[T]) -> Vec<T> {
 
 multiversion! {
     /// Adds one output line.
-    fn correlate_line[T: Element](plane: &Plane, source: Source<'_, T>, weight: &[T], y: &mut [T]) {
+    fn correlate_line[T: Element](plane: &Correlation, source: Source<'_, T>, weight: &[T], y: &mut [T]) {
         match (plane.kernel_height, plane.kernel_width, plane.stride) {
             (3, 3, 1) => correlate_line_3x3::<T, 1>(plane, source, weight, y),
             (3, 3, 2) => correlate_line_3x3::<T, 2>(plane, source, weight, y),
@@ -194,7 +147,7 @@ multiversion! {
     }
 
     /// Adds what one output line contributes to the weight's gradient.
-    fn weight_gradient_line[T: Element](plane: &Plane, source: Source<'_, T>, dy: &[T], dw: &mut [T]) {
+    fn weight_gradient_line[T: Element](plane: &Correlation, source: Source<'_, T>, dy: &[T], dw: &mut [T]) {
         match (plane.kernel_height, plane.kernel_width, plane.stride) {
             (3, 3, 1) => weight_gradient_line_3x3::<T, 1>(plane, source, dy, dw),
             (3, 3, 2) => weight_gradient_line_3x3::<T, 2>(plane, source, dy, dw),
@@ -245,7 +198,7 @@ fn add_products<T: Element>(a: &[T], b: &[T], sum: &mut [T]) {
 /// Adds some columns of an output line, for any kernel.
 #[inline(always)]
 fn correlate_columns<T: Element>(
-    plane: &Plane,
+    plane: &Correlation,
     source: Source<'_, T>,
     weight: &[T],
     columns: std::ops::Range<usize>,
@@ -268,7 +221,7 @@ fn correlate_columns<T: Element>(
 /// Adds what some columns of an output line contribute to the weight's gradient, for any kernel.
 #[inline(always)]
 fn weight_gradient_columns<T: Element>(
-    plane: &Plane,
+    plane: &Correlation,
     source: Source<'_, T>,
     dy: &[T],
     columns: std::ops::Range<usize>,
@@ -290,7 +243,7 @@ fn weight_gradient_columns<T: Element>(
 
 #[inline(always)]
 fn correlate_line_3x3<T: Element, const STRIDE: usize>(
-    plane: &Plane,
+    plane: &Correlation,
     source: Source<'_, T>,
     weight: &[T],
     y: &mut [T],
@@ -314,7 +267,7 @@ fn correlate_line_3x3<T: Element, const STRIDE: usize>(
 
 #[inline(always)]
 fn weight_gradient_line_3x3<T: Element, const STRIDE: usize>(
-    plane: &Plane,
+    plane: &Correlation,
     source: Source<'_, T>,
     dy: &[T],
     dw: &mut [T],
@@ -337,7 +290,7 @@ fn weight_gradient_line_3x3<T: Element, const STRIDE: usize>(
 
 /// The three lines that the taps see, from column `first` on.
 #[inline(always)]
-fn lines_from<'a, T: Element>(plane: &Plane, source: Source<'a, T>, first: isize) -> [&'a [T]; 3] {
+fn lines_from<'a, T: Element>(plane: &Correlation, source: Source<'a, T>, first: isize) -> [&'a [T]; 3] {
     let lines = [source.line(plane, 0), source.line(plane, 1), source.line(plane, 2)];
     advanced(lines, first.max(0) as usize * plane.channels)
 }

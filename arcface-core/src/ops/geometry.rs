@@ -106,6 +106,60 @@ impl Geometry {
     }
 }
 
+/// The sizes of a correlation: output pixel (i, j) meets source pixels from (i·stride − top, j·stride − left).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Correlation {
+    pub(crate) batch: usize,
+    /// Source.
+    pub(crate) height: usize,
+    pub(crate) width: usize,
+    pub(crate) channels: usize,
+    /// Output.
+    pub(crate) out_height: usize,
+    pub(crate) out_width: usize,
+    pub(crate) filters: usize,
+    pub(crate) kernel_height: usize,
+    pub(crate) kernel_width: usize,
+    pub(crate) stride: usize,
+    pub(crate) top: isize,
+    pub(crate) left: isize,
+}
+
+impl Correlation {
+    /// From x to y.
+    pub(crate) fn forward(g: &Geometry) -> Self {
+        Self {
+            batch: g.batch,
+            height: g.height,
+            width: g.width,
+            channels: g.channels,
+            out_height: g.out_height,
+            out_width: g.out_width,
+            filters: g.filters,
+            kernel_height: g.kernel_height,
+            kernel_width: g.kernel_width,
+            stride: g.stride,
+            top: g.padding as isize,
+            left: g.padding as isize,
+        }
+    }
+
+    /// From ∂L/∂y to ∂L/∂x, with the kernel turned by half a turn; for stride 1.
+    pub(crate) fn backward(g: &Geometry) -> Self {
+        Self {
+            height: g.out_height,
+            width: g.out_width,
+            channels: g.filters,
+            out_height: g.height,
+            out_width: g.width,
+            filters: g.channels,
+            top: g.kernel_height as isize - 1 - g.padding as isize,
+            left: g.kernel_width as isize - 1 - g.padding as isize,
+            ..Self::forward(g)
+        }
+    }
+}
+
 fn check_config(config: ConvConfig, channels: usize, filters: usize) -> Result<()> {
     let ConvConfig { stride, groups, .. } = config;
     if stride == 0 {

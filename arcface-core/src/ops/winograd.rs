@@ -20,7 +20,7 @@ use planes::{LANES, Planes, multiply};
 use transform::{Kernels, TILE, Turn, input_planes, output_tiles, weight_planes};
 
 use super::element::Element;
-use super::geometry::Geometry;
+use super::geometry::{Correlation, Geometry};
 use super::parallel::{Scattered, build, build_scattered, piece};
 
 /// Tiles of a batch that are few beside the kernels' planes.
@@ -32,12 +32,12 @@ const GROUP: usize = 2;
 
 /// Whether this way is the faster one for [`forward`] and [`weight_gradient`]; decided by type and shape alone.
 pub(crate) fn suits<T: Element>(g: &Geometry) -> bool {
-    T::DTYPE == DType::F32 && is_plain(g) && Tiling::forward(g).pays()
+    T::DTYPE == DType::F32 && is_plain(g) && Correlation::forward(g).pays()
 }
 
 /// Whether this way is the faster one for [`input_gradient`]; decided by type and shape alone.
 pub(crate) fn suits_input_gradient<T: Element>(g: &Geometry) -> bool {
-    T::DTYPE == DType::F32 && is_plain(g) && Tiling::backward(g).pays()
+    T::DTYPE == DType::F32 && is_plain(g) && Correlation::backward(g).pays()
 }
 
 fn is_plain(g: &Geometry) -> bool {
@@ -49,7 +49,7 @@ fn is_plain(g: &Geometry) -> bool {
 /// # Shapes
 /// x (B, H, W, Cin), w (3, 3, Cin, Cout) → (B, H', W', Cout)
 pub(crate) fn forward<T: Element>(g: &Geometry, x: &[T], weight: &[T]) -> Vec<T> {
-    correlate(&Tiling::forward(g), x, Kernels { weight, turn: Turn::None })
+    correlate(&Correlation::forward(g), x, Kernels { weight, turn: Turn::None })
 }
 
 /// ∂L/∂x from w and ∂L/∂y: a convolution of ∂L/∂y with the kernel turned by half a turn, its channels exchanged.
@@ -57,55 +57,11 @@ pub(crate) fn forward<T: Element>(g: &Geometry, x: &[T], weight: &[T]) -> Vec<T>
 /// # Shapes
 /// w (3, 3, Cin, Cout), dy (B, H', W', Cout) → (B, H, W, Cin)
 pub(crate) fn input_gradient<T: Element>(g: &Geometry, weight: &[T], dy: &[T]) -> Vec<T> {
-    correlate(&Tiling::backward(g), dy, Kernels { weight, turn: Turn::Half })
+    correlate(&Correlation::backward(g), dy, Kernels { weight, turn: Turn::Half })
 }
 
-/// A correlation whose output pixel (i, j) meets source pixels from (i − top, j − left), cut into tiles of outputs.
-#[derive(Debug, Clone, Copy)]
-struct Tiling {
-    batch: usize,
-    /// Source.
-    height: usize,
-    width: usize,
-    channels: usize,
-    /// Output.
-    out_height: usize,
-    out_width: usize,
-    filters: usize,
-    top: isize,
-    left: isize,
-}
-
-impl Tiling {
-    fn forward(g: &Geometry) -> Self {
-        Self {
-            batch: g.batch,
-            height: g.height,
-            width: g.width,
-            channels: g.channels,
-            out_height: g.out_height,
-            out_width: g.out_width,
-            filters: g.filters,
-            top: g.padding as isize,
-            left: g.padding as isize,
-        }
-    }
-
-    /// From ∂L/∂y to ∂L/∂x.
-    fn backward(g: &Geometry) -> Self {
-        Self {
-            height: g.out_height,
-            width: g.out_width,
-            channels: g.filters,
-            out_height: g.height,
-            out_width: g.width,
-            filters: g.channels,
-            top: 2 - g.padding as isize,
-            left: 2 - g.padding as isize,
-            ..Self::forward(g)
-        }
-    }
-
+/// A correlation of stride 1, cut into tiles of outputs.
+impl Correlation {
     /// Whether the tiles save more products than making them costs.
     fn pays(&self) -> bool {
         let direct = 9 * self.batch * self.out_height * self.out_width;
@@ -166,13 +122,13 @@ struct Tile {
 }
 
 /// The correlation of `x` with kernels.
-fn correlate<T: Element>(tiling: &Tiling, x: &[T], weight: Kernels<'_, T>) -> Vec<T> {
+fn correlate<T: Element>(tiling: &Correlation, x: &[T], weight: Kernels<'_, T>) -> Vec<T> {
     if tiling.tiles() <= FEW { by_filters(tiling, x, weight) } else { by_tiles(tiling, x, weight) }
 }
 
 /// For few tiles: all of their planes are made first, then block by block of filters the kernels' planes, which are the
 /// larger part and so never leave the cache.
-fn by_filters<T: Element>(tiling: &Tiling, x: &[T], weight: Kernels<'_, T>) -> Vec<T> {
+fn by_filters<T: Element>(tiling: &Correlation, x: &[T], weight: Kernels<'_, T>) -> Vec<T> {
     let tiles = 0..tiling.tiles();
     let inputs = tiling.inputs(tiles.len());
     let one = Planes { panels: 1, ..inputs };
@@ -195,7 +151,7 @@ fn by_filters<T: Element>(tiling: &Tiling, x: &[T], weight: Kernels<'_, T>) -> V
 }
 
 /// For many tiles: all of the kernels' planes are made first, then part by part the tiles.
-fn by_tiles<T: Element>(tiling: &Tiling, x: &[T], weight: Kernels<'_, T>) -> Vec<T> {
+fn by_tiles<T: Element>(tiling: &Correlation, x: &[T], weight: Kernels<'_, T>) -> Vec<T> {
     let kernels = tiling.kernels(tiling.filter_blocks());
     let fill = |(): &mut (), block: usize, planes: &mut [T]| {
         weight_planes(tiling, weight, block, tiling.kernels(1), planes);
@@ -215,7 +171,7 @@ fn by_tiles<T: Element>(tiling: &Tiling, x: &[T], weight: Kernels<'_, T>) -> Vec
 }
 
 /// Writes the outputs of some tiles.
-fn fill_tiles<T: Element>(tiling: &Tiling, x: &[T], weight: &[T], tiles: Range<usize>, y: &Scattered<T>) {
+fn fill_tiles<T: Element>(tiling: &Correlation, x: &[T], weight: &[T], tiles: Range<usize>, y: &Scattered<T>) {
     let blocks = 0..tiling.filter_blocks();
     let kernels = tiling.kernels(1);
     let inputs = tiling.inputs(tiles.len());

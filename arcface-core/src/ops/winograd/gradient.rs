@@ -5,11 +5,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::Tiling;
 use super::planes::{LANES, Planes, Sum, multiply_transposed};
 use super::transform::{input_planes, output_gradient_planes, weight_gradient_rows};
 use crate::ops::element::Element;
-use crate::ops::geometry::Geometry;
+use crate::ops::geometry::{Correlation, Geometry};
 use crate::ops::parallel::{CHUNK, Scattered, build_scattered, piece, pieces};
 
 /// ∂L/∂w from x and ∂L/∂y: one sum per fixed part of the tiles, added in order.
@@ -17,7 +16,7 @@ use crate::ops::parallel::{CHUNK, Scattered, build_scattered, piece, pieces};
 /// # Shapes
 /// x (B, H, W, Cin), dy (B, H', W', Cout) → (3, 3, Cin, Cout)
 pub(crate) fn weight_gradient<T: Element>(g: &Geometry, x: &[T], dy: &[T]) -> Vec<T> {
-    let tiling = Tiling::forward(g);
+    let tiling = Correlation::forward(g);
     let cut = Cut::new(&tiling);
     let len = 9 * tiling.channels * tiling.filters;
     let fill = |task: usize, dw: &Scattered<T>| {
@@ -55,7 +54,7 @@ struct Cut {
 }
 
 impl Cut {
-    fn new(tiling: &Tiling) -> Self {
+    fn new(tiling: &Correlation) -> Self {
         const TASKS: usize = 16;
         let (down, across) = (tiling.channel_blocks().div_ceil(GROUP), tiling.filter_blocks().div_ceil(GROUP));
         Self { parts: pieces(tiling.tiles(), 16, TASKS.div_ceil(down * across)), down, across }
@@ -70,7 +69,7 @@ struct Block {
 }
 
 /// Writes what the block's tiles contribute to the gradient of its channels and filters, at `start` of `dw`.
-fn sum_block<T: Element>(tiling: &Tiling, x: &[T], dy: &[T], block: &Block, dw: &Scattered<T>, start: usize) {
+fn sum_block<T: Element>(tiling: &Correlation, x: &[T], dy: &[T], block: &Block, dw: &Scattered<T>, start: usize) {
     const TILES: usize = 32;
     let (channels, filters) = (&block.channels, &block.filters);
     let steps = block.tiles.len().div_ceil(TILES);

@@ -10,9 +10,10 @@
 
 use std::ops::Range;
 
+use super::Tile;
 use super::planes::{LANES, Lanes, Planes};
-use super::{Tile, Tiling};
 use crate::ops::element::Element;
+use crate::ops::geometry::Correlation;
 use crate::ops::parallel::Scattered;
 use crate::ops::simd::MulAdd;
 
@@ -55,7 +56,7 @@ fused! {
     /// The planes of the patches that some tiles see, of as many blocks of channels from `first_block` as there are
     /// panels.
     pub(super) fn input_planes[M; T: Element](
-        tiling: &Tiling, x: &[T], tiles: Range<usize>, first_block: usize, layout: Planes, planes: &mut [T],
+        tiling: &Correlation, x: &[T], tiles: Range<usize>, first_block: usize, layout: Planes, planes: &mut [T],
     ) {
         let size = [tiling.height, tiling.width, tiling.channels];
         let mut patch = [[[T::ZERO; LANES]; PATCH]; PATCH];
@@ -73,7 +74,7 @@ fused! {
     /// The planes of the outputs' gradients of some tiles, of as many blocks of filters from `first_block` as there
     /// are panels: the transpose of [`output_tiles`].
     pub(super) fn output_gradient_planes[M; T: Element](
-        tiling: &Tiling, dy: &[T], tiles: Range<usize>, first_block: usize, layout: Planes, planes: &mut [T],
+        tiling: &Correlation, dy: &[T], tiles: Range<usize>, first_block: usize, layout: Planes, planes: &mut [T],
     ) {
         let size = [tiling.out_height, tiling.out_width, tiling.filters];
         let mut patch = [[[T::ZERO; LANES]; PATCH]; PATCH];
@@ -89,7 +90,7 @@ fused! {
 
     /// The planes of the kernels of one block of filters, one row per channel; rows beyond the channels are zeros.
     pub(super) fn weight_planes[M; T: Element](
-        tiling: &Tiling, kernels: Kernels<'_, T>, block: usize, layout: Planes, planes: &mut [T],
+        tiling: &Correlation, kernels: Kernels<'_, T>, block: usize, layout: Planes, planes: &mut [T],
     ) {
         let mut patch = [[[T::ZERO; LANES]; PATCH]; PATCH];
         let mut taps = [[[T::ZERO; LANES]; LANES]; TAPS * TAPS];
@@ -110,7 +111,7 @@ fused! {
 
     /// Writes the outputs of some tiles from their products, of the given blocks of filters.
     pub(super) fn output_tiles[M; T: Element](
-        tiling: &Tiling, planes: &[T], layout: Planes, tiles: Range<usize>, blocks: Range<usize>, y: &Scattered<T>,
+        tiling: &Correlation, planes: &[T], layout: Planes, tiles: Range<usize>, blocks: Range<usize>, y: &Scattered<T>,
     ) {
         let mut patch = [[[T::ZERO; LANES]; PATCH]; PATCH];
         for (row, tile) in tiles.enumerate() {
@@ -126,7 +127,7 @@ fused! {
     /// Writes the kernels' gradients of some channels and of one block of filters from the sums of one panel of
     /// planes, a row per channel: the transpose of [`weight_planes`].
     pub(super) fn weight_gradient_rows[M; T: Element](
-        tiling: &Tiling, planes: &[T], layout: Planes, panel: usize, channels: Range<usize>, block: usize,
+        tiling: &Correlation, planes: &[T], layout: Planes, panel: usize, channels: Range<usize>, block: usize,
         dw: &Scattered<T>, start: usize,
     ) {
         let lanes = LANES.min(tiling.filters - block * LANES);
@@ -182,8 +183,8 @@ fn load<T: Element, const N: usize>(
 
 /// Kernels of a block of filters for the channels from `first`; zeros beyond either.
 #[inline(always)]
-fn load_kernels<T: Element>(tiling: &Tiling, weight: &[T], block: usize, first: usize, taps: &mut Taps<T>) {
-    let Tiling { channels, filters, .. } = *tiling;
+fn load_kernels<T: Element>(tiling: &Correlation, weight: &[T], block: usize, first: usize, taps: &mut Taps<T>) {
+    let Correlation { channels, filters, .. } = *tiling;
     let lanes = LANES.min(filters - block * LANES);
     for (tap, rows) in taps.iter_mut().enumerate() {
         for (row, values) in rows.iter_mut().enumerate() {
@@ -199,8 +200,8 @@ fn load_kernels<T: Element>(tiling: &Tiling, weight: &[T], block: usize, first: 
 
 /// As [`load_kernels`], of a weight that is to be turned.
 #[inline(always)]
-fn load_turned_kernels<T: Element>(tiling: &Tiling, weight: &[T], block: usize, first: usize, taps: &mut Taps<T>) {
-    let Tiling { channels, filters, .. } = *tiling;
+fn load_turned_kernels<T: Element>(tiling: &Correlation, weight: &[T], block: usize, first: usize, taps: &mut Taps<T>) {
+    let Correlation { channels, filters, .. } = *tiling;
     let lanes = LANES.min(filters - block * LANES);
     let rows = LANES.min(channels - first);
     if lanes < LANES || rows < LANES {
@@ -227,7 +228,7 @@ fn copy_lanes<T: Element>(from: &[T], to: &mut Lanes<T>) {
 
 /// Writes the outputs of a tile that lie inside of the image.
 #[inline(always)]
-fn store_tile<T: Element>(tiling: &Tiling, patch: &Patch<T>, tile: Tile, block: usize, y: &Scattered<T>) {
+fn store_tile<T: Element>(tiling: &Correlation, patch: &Patch<T>, tile: Tile, block: usize, y: &Scattered<T>) {
     let lanes = LANES.min(tiling.filters - block * LANES);
     for (row, patch) in (tile.y..tiling.out_height).zip(&patch[..TILE]) {
         for (column, values) in (tile.x..tiling.out_width).zip(&patch[..TILE]) {
