@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use arcface_core::{Error, Result};
 use serde::Serialize;
 
-use crate::image::{JPEG_START, encode_png};
+use crate::image::{encode_png, jpeg};
 use crate::record::RecordWriter;
 use crate::source::{Source, images_by_identity, is_folder_name};
 
@@ -181,7 +181,7 @@ fn folder_names(source: &dyn Source) -> Result<Vec<String>> {
 fn file_name(item: &Item<'_>, name: &str, bytes: &[u8]) -> String {
     let numbered = || {
         let width = item.of.to_string().len().max(4);
-        let extension = if bytes.starts_with(&JPEG_START) { "jpg" } else { "png" };
+        let extension = if bytes.starts_with(&jpeg::START) { "jpg" } else { "png" };
         format!("{name}_{:0width$}.{extension}", item.number)
     };
     item.source.file_name(item.index).unwrap_or_else(numbered)

@@ -12,6 +12,12 @@ use super::{Global, Id, Limits, Pickle};
 /// The latest protocol there is.
 const PROTOCOL: u8 = 5;
 
+/// What a value takes at most, in bytes, in a list that grows by doubling, with the least that a container allocates.
+const SLOT: usize = 2 * size_of::<Slot<'_>>() + 16;
+
+/// What an entry of the memo takes at most, in bytes: a key and a value in a tree whose nodes may be half empty.
+const MEMORISED: usize = 24;
+
 /// Runs the program that begins at byte `start`; an error tells the byte of the opcode.
 pub(super) fn run(bytes: &[u8], start: usize, limits: Limits) -> Result<Pickle<'_>, (usize, String)> {
     let mut machine = Machine {
@@ -21,6 +27,8 @@ pub(super) fn run(bytes: &[u8], start: usize, limits: Limits) -> Result<Pickle<'
         marks: Vec::new(),
         memo: BTreeMap::new(),
         limits,
+        constants: [None; 3],
+        spent: 0,
         copied: 0,
         at: start,
     };
@@ -42,6 +50,10 @@ pub(super) struct Machine<'a> {
     marks: Vec<usize>,
     memo: BTreeMap<u32, Id>,
     limits: Limits,
+    /// None, False and True, once they were made.
+    constants: [Option<Id>; 3],
+    /// Bytes of memory taken for values.
+    spent: usize,
     /// Bytes and items that were copied out of other values.
     copied: usize,
     /// The opcode that is being run.
@@ -60,7 +72,9 @@ impl<'a> Machine<'a> {
             b'(' => self.mark()?,
             b'0' => self.discard()?,
             b'1' => drop(self.pop_mark()?),
-            b'2' => self.stack.push(self.top()?),
+            b'2' => self.stack(self.top()?)?,
+            b'N' => self.constant(0, Node::None)?,
+            0x88 | 0x89 => self.constant(usize::from(opcode - 0x87), Node::Bool(opcode == 0x88))?,
             b'g' | b'h' | b'j' => self.recall(opcode)?,
             b'p' | b'q' | b'r' | 0x94 => self.remember(opcode)?,
             b'a' | b'e' | 0x90 => self.append(opcode)?,
@@ -81,14 +95,12 @@ impl<'a> Machine<'a> {
     /// The value that an opcode makes of itself, its argument and the stack.
     fn literal(&mut self, opcode: u8) -> Said<Node<'a>> {
         Ok(match opcode {
-            b'N' => Node::None,
-            0x88 | 0x89 => Node::Bool(opcode == 0x88),
             b'I' => decimal(self.input.ascii_line()?)?,
-            b'L' => Node::Int(integer(self.input.ascii_line()?)?),
-            b'J' => Node::Int(self.input.i32()?.into()),
-            b'K' => Node::Int(self.input.u8()?.into()),
-            b'M' => Node::Int(self.input.u16()?.into()),
-            0x8a | 0x8b => Node::Int(long(self.counted(opcode)?)?),
+            b'L' => int(integer(self.input.ascii_line()?)?),
+            b'J' => int(self.input.i32()?),
+            b'K' => int(self.input.u8()?),
+            b'M' => int(self.input.u16()?),
+            0x8a | 0x8b => int(long(self.counted(opcode)?)?),
             b'F' => Node::Float(float(self.input.ascii_line()?)?),
             b'G' => Node::Float(f64::from_be_bytes(self.input.array()?)),
             b'S' => Node::Bytes(unquoted(self.input.line()?)?),
@@ -163,8 +175,38 @@ impl<'a> Machine<'a> {
         if self.limits.values.min(Id::MAX as usize) <= self.slots.len() {
             return Err(format!("more than {} values", self.limits.values));
         }
-        self.stack.push(self.slots.len() as Id);
+        self.spend(SLOT)?;
         self.slots.push(Slot { node, at: self.at });
+        self.stack(self.slots.len() as Id - 1)
+    }
+
+    /// Pushes a value that takes one byte of the pickle and is the same wherever it stands: it is kept once.
+    fn constant(&mut self, which: usize, node: Node<'a>) -> Said<()> {
+        match self.constants[which] {
+            Some(id) => self.stack(id),
+            None => {
+                self.constants[which] = Some(self.slots.len() as Id);
+                self.push(node)
+            }
+        }
+    }
+
+    fn stack(&mut self, id: Id) -> Said<()> {
+        // Twice for a stack that grows by doubling, once for the container into which it goes.
+        self.spend(3 * size_of::<Id>())?;
+        self.stack.push(id);
+        Ok(())
+    }
+
+    /// Counts memory that is taken and not given back before the end.
+    fn spend(&mut self, bytes: usize) -> Said<()> {
+        self.spent += bytes;
+        if self.input.total().saturating_add(self.limits.memory) < self.spent {
+            return Err(format!(
+                "its values take {} bytes more memory than it is long; it is damaged or hostile",
+                self.limits.memory
+            ));
+        }
         Ok(())
     }
 
@@ -205,7 +247,9 @@ impl<'a> Machine<'a> {
 
     fn remember(&mut self, opcode: u8) -> Said<()> {
         let key = if opcode == 0x94 { self.memo.len() as u32 } else { self.memo_key(opcode)? };
-        self.memo.insert(key, self.top()?);
+        if self.memo.insert(key, self.top()?).is_none() {
+            self.spend(MEMORISED)?;
+        }
         if self.limits.memo < self.memo.len() {
             return Err(format!("more than {} values in the memo", self.limits.memo));
         }
@@ -215,8 +259,7 @@ impl<'a> Machine<'a> {
     fn recall(&mut self, opcode: u8) -> Said<()> {
         let key = self.memo_key(opcode)?;
         let id = self.memo.get(&key).ok_or_else(|| format!("nothing was put into the memo as {key}"))?;
-        self.stack.push(*id);
-        Ok(())
+        self.stack(*id)
     }
 
     fn memo_key(&mut self, opcode: u8) -> Said<u32> {
@@ -334,12 +377,16 @@ fn paired(items: &[Id]) -> Said<Vec<(Id, Id)>> {
     Ok(pairs.iter().map(|[key, value]| (*key, *value)).collect())
 }
 
+fn int(value: impl Into<i128>) -> Node<'static> {
+    Node::Int(value.into().to_ne_bytes())
+}
+
 /// Protocols 0 and 1 write `True` as `01` and `False` as `00`.
 fn decimal(line: &str) -> Said<Node<'static>> {
     match line {
         "01" => Ok(Node::Bool(true)),
         "00" => Ok(Node::Bool(false)),
-        number => integer(number).map(Node::Int),
+        number => integer(number).map(int),
     }
 }
 

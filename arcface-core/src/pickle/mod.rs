@@ -2,8 +2,8 @@
 //! Knows no file and runs nothing: names come from a closed list, and calls become values that others may read.
 //!
 //! The opcodes are those of Python's `Lib/pickletools.py`. Every value stands once, in one flat list; containers hold
-//! numbers of values. So a value that is shared or contains itself costs nothing more, nothing recurses, and each byte
-//! of the pickle makes at most one value.
+//! numbers of values. So a value that is shared or contains itself costs nothing more, nothing recurses, each byte of
+//! the pickle makes at most one value, and all values together take little more memory than the input is long.
 
 mod builtins;
 mod bytes;
@@ -35,12 +35,14 @@ pub struct Limits {
     pub memo: usize,
     /// Containers that are open at the same time.
     pub depth: usize,
+    /// Bytes of memory for the values, beyond the length of the input.
+    pub memory: usize,
 }
 
 impl Default for Limits {
-    /// Ten million values, which a verification set of five million images or any state dict stays below.
+    /// Ten million values, which a verification set of five million images or any state dict stays below, and 16 MiB.
     fn default() -> Self {
-        Self { values: 10_000_000, memo: 10_000_000, depth: 10_000 }
+        Self { values: 10_000_000, memo: 10_000_000, depth: 10_000, memory: 16 << 20 }
     }
 }
 

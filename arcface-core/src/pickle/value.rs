@@ -19,7 +19,8 @@ pub(super) struct Slot<'a> {
 pub(super) enum Node<'a> {
     None,
     Bool(bool),
-    Int(i128),
+    /// The bytes of an `i128`, whose alignment would make every value larger.
+    Int([u8; 16]),
     Float(f64),
     Bytes(Cow<'a, [u8]>),
     Text(Cow<'a, str>),
@@ -106,7 +107,7 @@ impl<'p> Value<'p> {
         match &self.pickle.slot(self.id).node {
             Node::None => Kind::None,
             Node::Bool(value) => Kind::Bool(*value),
-            Node::Int(value) => Kind::Int(*value),
+            Node::Int(value) => Kind::Int(i128::from_ne_bytes(*value)),
             Node::Float(value) => Kind::Float(*value),
             Node::Bytes(bytes) => Kind::Bytes(bytes),
             Node::Text(text) => Kind::Text(text),

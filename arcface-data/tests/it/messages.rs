@@ -89,7 +89,7 @@ fn images_that_cannot_be_used() {
     let error = OnCorrupt::Error;
     let jpeg = image::encode_jpeg(&crate::support::noise(64, 1), 90).unwrap();
     assert_snapshot!(load_message(|file| fs::write(file, &jpeg[..jpeg.len() / 2]).unwrap(), error), @"ROOT/ada/ada_0001.png: truncated JPEG: its end marker is missing; fetch or export the file again");
-    assert_snapshot!(load_message(|file| fs::write(file, &jpeg[..20]).unwrap(), error), @"ROOT/ada/ada_0001.png: corrupt JPEG: I/O errors Not enough bytes, expected 1 but found 0; fetch or export the file again");
+    assert_snapshot!(load_message(|file| fs::write(file, &jpeg[..20]).unwrap(), error), @"ROOT/ada/ada_0001.png: corrupt JPEG: Premature end of JPEG file; fetch or export the file again");
     assert_snapshot!(load_message(|file| fs::write(file, &jpeg).unwrap(), error), @"ROOT/ada/ada_0001.png: expected an image of 4×4 pixels, got 64×64; align the photographs first: cargo xtask data align IMAGES LANDMARKS.csv --out DIR --size 4");
     assert_snapshot!(load_message(|file| fs::write(file, "no image").unwrap(), error), @"ROOT/ada/ada_0001.png: expected a JPEG or PNG image, the file begins with [6e, 6f, 20, 69]");
     assert_snapshot!(load_message(|file| fs::write(file, "").unwrap(), error), @"ROOT/ada/ada_0001.png: expected a JPEG or PNG image, the file is empty");

@@ -103,7 +103,7 @@ fn images() {
         fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
     };
     let listed = ["data.holdout=0"];
-    assert_snapshot!(complaint_about_faces(truncated, &listed), @"error: faces/anna/0.jpg: corrupt JPEG: I/O errors Not enough bytes, expected 162 but found 97; fetch or export the file again");
+    assert_snapshot!(complaint_about_faces(truncated, &listed), @"error: faces/anna/0.jpg: corrupt JPEG: Premature end of JPEG file; fetch or export the file again");
     let large = |faces: &Path| write_png(&faces.join("ben/0.png"), &Image::filled(40, 40, [9, 9, 9])).unwrap();
     assert_snapshot!(complaint_about_faces(large, &listed), @"error: faces/ben/0.png: expected an image of 32×32 pixels, got 40×40; align the photographs first: cargo xtask data align IMAGES LANDMARKS.csv --out DIR --size 32");
     let text = |faces: &Path| fs::write(faces.join("ben/0.png"), "not an image").unwrap();

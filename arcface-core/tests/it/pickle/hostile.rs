@@ -66,11 +66,27 @@ fn lengths_beyond_the_end_allocate_nothing() {
 
 #[test]
 fn limits_hold() {
-    let tight = Limits { values: 3, memo: 1, depth: 2 };
+    let tight = Limits { values: 3, memo: 1, depth: 2, memory: 1000 };
     let refusal = |bytes: &[u8]| load_from(bytes, 0, &tight).unwrap_err().to_string();
-    assert_snapshot!(refusal(b"NNNN."), @"pickle, byte 3: more than 3 values");
+    assert_snapshot!(refusal(b"]]]]."), @"pickle, byte 3: more than 3 values");
     assert_snapshot!(refusal(b"Np0\np1\n."), @"pickle, byte 4: more than 1 values in the memo");
     assert_snapshot!(refusal(b"((("), @"pickle, byte 2: more than 2 containers are open at once");
+}
+
+/// Seventeen million bytes may not become a gigabyte of values.
+#[test]
+fn values_take_little_more_memory_than_the_pickle_is_long() {
+    for filling in [b"]".as_slice(), b")", b"K\x07", b"]2", b"N2", b"]\x94"] {
+        let mut bytes = filling.repeat(17_000_000 / filling.len());
+        bytes.push(b'.');
+        let message = refusal(&bytes);
+        assert!(message.contains("its values take 16777216 bytes more memory than it is long"), "{message}");
+    }
+    // None, False and True are kept once: a long list of bools is no reason to refuse.
+    let mut bytes = b"(".to_vec();
+    bytes.resize(1_000_000, b'\x88');
+    bytes.extend(b"l.");
+    assert_eq!((load(&bytes).unwrap().len(), load(&bytes).unwrap().root().items("a list").unwrap().len()), (2, 999_999));
 }
 
 /// A list that holds the one before it twice, again and again: Python would print 2^1000 items.
@@ -108,7 +124,7 @@ fn a_million_tuples_in_each_other() {
     let mut bytes = b")".to_vec();
     bytes.resize(1_000_000, b'\x85');
     bytes.push(b'.');
-    let pickle = load(&bytes).unwrap();
+    let pickle = load_from(&bytes, 0, &Limits { memory: 1 << 30, ..Limits::default() }).unwrap();
     assert_eq!((pickle.len(), format!("{:?}", pickle.root())), (1_000_000, "Value(a tuple of 1)".to_owned()));
     let mut value = pickle.root();
     let mut depth = 0;
