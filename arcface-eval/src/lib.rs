@@ -15,6 +15,7 @@
 
 pub mod baseline;
 pub mod bootstrap;
+mod exact;
 pub mod report;
 pub mod roc;
 pub mod similarity;

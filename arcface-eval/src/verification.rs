@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use arcface_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::exact;
 use crate::roc::Roc;
 
 /// Folds of the protocol.
@@ -24,6 +25,11 @@ pub struct Verification {
     pub accuracy: f64,
     /// Their population standard deviation.
     pub accuracy_std: f64,
+    /// Mean over the folds at exact thresholds: of each fold the largest distance (the lowest cosine) that is best on the
+    /// others. It tells how much the grid and its choice among equally good thresholds matter.
+    pub accuracy_exact: f64,
+    /// Its population standard deviation.
+    pub accuracy_exact_std: f64,
     /// Accuracy on each fold at the threshold of the other folds.
     pub accuracies: Vec<f64>,
     /// That threshold for each fold: a pair is called the same person if its squared distance is below.
@@ -106,9 +112,12 @@ fn verification(distances: &[f64], same: &[bool], folds: &[usize], source: FoldS
     let best: Vec<usize> = tally.iter().map(|fold| total.without(fold).first_best()).collect();
     let accuracies: Vec<f64> = tally.iter().zip(&best).map(|(fold, &index)| fold.accuracy(index)).collect();
     let (accuracy, accuracy_std) = mean_and_std(&accuracies);
+    let (accuracy_exact, accuracy_exact_std) = mean_and_std(&exact::accuracies(distances, same, folds));
     Ok(Verification {
         accuracy,
         accuracy_std,
+        accuracy_exact,
+        accuracy_exact_std,
         accuracies,
         thresholds: best.into_iter().map(threshold).collect(),
         threshold: threshold(total.first_best()),

@@ -17,6 +17,12 @@ pub fn table(verification: &Verification) -> String {
     let v = verification;
     let mut text = String::new();
     row(&mut text, "accuracy", &format!("{:.2} % ± {:.2} ({})", 100.0 * v.accuracy, 100.0 * v.accuracy_std, folds(v)));
+    let exact = format!(
+        "{:.2} % ± {:.2} (the same at exact thresholds, not of the grid)",
+        100.0 * v.accuracy_exact,
+        100.0 * v.accuracy_exact_std
+    );
+    row(&mut text, "exact", &exact);
     row(&mut text, "threshold", &format!("{:.2} (squared ℓ2 distance, all pairs)", v.threshold));
     row(&mut text, "AUC", &format!("{:.4}", v.auc));
     row(&mut text, "EER", &format!("{:.2} %", 100.0 * v.eer));
