@@ -3,6 +3,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod allocator;
 mod assign;
 mod bench;
 mod checkpoint;
@@ -35,12 +36,9 @@ use clap::Parser;
 use cli::{Cli, Command};
 use interrupt::Interrupted;
 
-// Activations are large and short-lived: an allocator that keeps its pages spares each step the wait for new ones.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// The whole command line: what `main` of a binary returns.
 pub fn run() -> ExitCode {
+    allocator::keep_pages();
     match dispatch(&Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

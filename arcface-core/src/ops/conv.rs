@@ -61,7 +61,7 @@ impl CustomOp2 for Forward {
         let g = &self.0;
         with_element!(x.dtype(), self.name(), T => {
             let (x, weight) = (values::<T>(x, x_layout)?, values::<T>(weight, weight_layout)?);
-            let forward = if g.is_depthwise() { depthwise::forward } else { dense::forward };
+            let forward = if g.has_narrow_groups() { depthwise::forward } else { dense::forward };
             Ok((storage(forward(g, &x, &weight)), Shape::from(&g.output_dims())))
         })
     }
@@ -97,7 +97,7 @@ impl CustomOp2 for InputGradient {
         let g = &self.0;
         with_element!(dy.dtype(), self.name(), T => {
             let (weight, dy) = (values::<T>(weight, weight_layout)?, values::<T>(dy, dy_layout)?);
-            let gradient = if g.is_depthwise() { depthwise::input_gradient } else { dense::input_gradient };
+            let gradient = if g.has_narrow_groups() { depthwise::input_gradient } else { dense::input_gradient };
             Ok((storage(gradient(g, &weight, &dy)), Shape::from(&g.input_dims())))
         })
     }
@@ -121,7 +121,7 @@ impl CustomOp2 for WeightGradient {
         let g = &self.0;
         with_element!(dy.dtype(), self.name(), T => {
             let (x, dy) = (values::<T>(x, x_layout)?, values::<T>(dy, dy_layout)?);
-            let gradient = if g.is_depthwise() { depthwise::weight_gradient } else { dense::weight_gradient };
+            let gradient = if g.has_narrow_groups() { depthwise::weight_gradient } else { dense::weight_gradient };
             Ok((storage(gradient(g, &x, &dy)), Shape::from(&g.weight_dims())))
         })
     }

@@ -1,5 +1,9 @@
-//! Kernels of the depthwise convolution: loops over channels, line by line.
+//! Kernels of convolutions whose groups have one channel (depthwise), two or four: loops over channels, line by line.
 //! Knows slices; no tensors and no graph.
+//!
+//! In groups of G channels every output channel sees the G channels of its group. So the loops go over channels as in
+//! a depthwise convolution, G times: with the channels as they are, and turned round by 1 to G − 1 places within each
+//! group. The weights are arranged for it: (KH, KW, G turns, C).
 //!
 //! Kernels of 3×3 have a way of their own through the pixels whose three columns lie inside the image; lines above and
 //! below the image are lines of zeros there.
@@ -16,22 +20,31 @@ const LANES: usize = 16;
 /// Neighbouring pixels that they make at a time, so that a value read is used up to three times.
 const PIXELS: usize = 4;
 
-/// y = x ∗ w, every channel with its own kernel.
+/// y = x ∗ w, every group of G channels with kernels of its own.
 ///
 /// # Shapes
-/// x (B, H, W, C), w (KH, KW, 1, C) → (B, H', W', C)
+/// x (B, H, W, C), w (KH, KW, G, C) → (B, H', W', C)
 pub(crate) fn forward<T: Element>(g: &Geometry, x: &[T], weight: &[T]) -> Vec<T> {
-    correlate(&Correlation::forward(g), x, weight)
+    let size = g.group_channels();
+    let arranged = turned(weight, g.channels, size, |tap, turn, channel| {
+        (tap * size + turn_of(channel % size, turn, size)) * g.channels + channel
+    });
+    correlate(&Correlation::forward(g), size, x, &arranged)
 }
 
 /// ∂L/∂x from w and ∂L/∂y; with stride 1 it is a convolution of ∂L/∂y with the flipped kernel.
 ///
 /// # Shapes
-/// w (KH, KW, 1, C), dy (B, H', W', C) → (B, H, W, C)
+/// w (KH, KW, G, C), dy (B, H', W', C) → (B, H, W, C)
 pub(crate) fn input_gradient<T: Element>(g: &Geometry, weight: &[T], dy: &[T]) -> Vec<T> {
+    let size = g.group_channels();
+    let exchanged = turned(weight, g.channels, size, |tap, turn, channel| {
+        let place = channel % size;
+        (tap * size + place) * g.channels + channel - place + turn_of(place, turn, size)
+    });
     if g.stride == 1 {
-        let flipped: Vec<T> = weight.chunks_exact(g.channels).rev().flatten().copied().collect();
-        return correlate(&Correlation::backward(g), dy, &flipped);
+        let flipped: Vec<T> = exchanged.chunks_exact(size * g.channels).rev().flatten().copied().collect();
+        return correlate(&Correlation::backward(g), size, dy, &flipped);
     }
     let line = g.width * g.channels;
     let lines = lines_of_chunk(line);
@@ -41,7 +54,7 @@ pub(crate) fn input_gradient<T: Element>(g: &Geometry, weight: &[T], dy: &[T]) -
         || (),
         |(), index, dx| {
             for (at, dx) in (index * lines..).zip(dx.chunks_exact_mut(line)) {
-                strided_gradient_line(g, weight, dy, at / g.height, at % g.height, dx);
+                strided_gradient_line(g, &exchanged, dy, at / g.height, at % g.height, dx);
             }
         },
     )
@@ -50,7 +63,7 @@ pub(crate) fn input_gradient<T: Element>(g: &Geometry, weight: &[T], dy: &[T]) -
 /// ∂L/∂w from x and ∂L/∂y: one sum per fixed part of the output lines, added in order.
 ///
 /// # Shapes
-/// x (B, H, W, C), dy (B, H', W', C) → (KH, KW, 1, C)
+/// x (B, H, W, C), dy (B, H', W', C) → (KH, KW, G, C)
 pub(crate) fn weight_gradient<T: Element>(g: &Geometry, x: &[T], dy: &[T]) -> Vec<T> {
     const PARTS: usize = 16;
     let plane = Correlation::forward(g);
@@ -58,12 +71,38 @@ pub(crate) fn weight_gradient<T: Element>(g: &Geometry, x: &[T], dy: &[T]) -> Ve
     let lines = g.batch * g.out_height;
     let zeros = vec![T::ZERO; plane.width * plane.channels];
     let parts = (lines * line / CHUNK).clamp(1, PARTS);
-    sum_parts(parts, plane.kernel_height * plane.kernel_width * plane.channels, |part, dw| {
+    let (size, taps) = (g.group_channels(), plane.kernel_height * plane.kernel_width);
+    let arranged = sum_parts(parts, taps * size * plane.channels, |part, dw| {
         for at in piece(lines, parts, part) {
             let source = Source::new(&plane, x, &zeros, at / g.out_height, at % g.out_height);
-            weight_gradient_line(&plane, source, &dy[at * line..][..line], dw);
+            weight_gradient_line(&plane, size, source, &dy[at * line..][..line], dw);
         }
+    });
+    // The turn that brings an input's place to an output's is the way back of `forward`'s.
+    turned(&arranged, g.channels, size, |tap, input, channel| {
+        (tap * size + turn_of(size - channel % size, input, size)) * g.channels + channel
     })
+}
+
+/// Numbers in the order (tap, turn, channel), each from where `from` says.
+fn turned<T: Element>(
+    weight: &[T],
+    channels: usize,
+    size: usize,
+    from: impl Fn(usize, usize, usize) -> usize,
+) -> Vec<T> {
+    if size == 1 {
+        return weight.to_vec();
+    }
+    let numbers = 0..weight.len() / channels;
+    let places = numbers.flat_map(|number| (0..channels).map(move |channel| (number / size, number % size, channel)));
+    places.map(|(tap, turn, channel)| weight[from(tap, turn, channel)]).collect()
+}
+
+/// The place that a turn brings to `place` in a group of `size` channels.
+#[inline(always)]
+fn turn_of(place: usize, turn: usize, size: usize) -> usize {
+    (place + turn) % size
 }
 
 /// Lines of `line` values that make up about a chunk.
@@ -119,7 +158,7 @@ impl<'a, T> Source<'a, T> {
     }
 }
 
-fn correlate<T: Element>(plane: &Correlation, x: &[T], weight: &[T]) -> Vec<T> {
+fn correlate<T: Element>(plane: &Correlation, size: usize, x: &[T], weight: &[T]) -> Vec<T> {
     let line = plane.out_width * plane.channels;
     let lines = lines_of_chunk(line);
     let zeros = vec![T::ZERO; plane.width * plane.channels];
@@ -130,7 +169,7 @@ fn correlate<T: Element>(plane: &Correlation, x: &[T], weight: &[T]) -> Vec<T> {
         |(), index, y| {
             for (at, y) in (index * lines..).zip(y.chunks_exact_mut(line)) {
                 let source = Source::new(plane, x, &zeros, at / plane.out_height, at % plane.out_height);
-                correlate_line(plane, source, weight, y);
+                correlate_line(plane, size, source, weight, y);
             }
         },
     )
@@ -138,20 +177,28 @@ fn correlate<T: Element>(plane: &Correlation, x: &[T], weight: &[T]) -> Vec<T> {
 
 multiversion! {
     /// Adds one output line.
-    fn correlate_line[T: Element](plane: &Correlation, source: Source<'_, T>, weight: &[T], y: &mut [T]) {
-        match (plane.kernel_height, plane.kernel_width, plane.stride) {
-            (3, 3, 1) => correlate_line_3x3::<T, 1>(plane, source, weight, y),
-            (3, 3, 2) => correlate_line_3x3::<T, 2>(plane, source, weight, y),
-            _ => correlate_columns(plane, source, weight, 0..plane.out_width, y),
+    fn correlate_line[T: Element](
+        plane: &Correlation, size: usize, source: Source<'_, T>, weight: &[T], y: &mut [T],
+    ) {
+        match (plane.kernel_height, plane.kernel_width, plane.stride, size) {
+            (3, 3, 1, 1) => correlate_line_3x3::<T, 1, 1>(plane, source, weight, y),
+            (3, 3, 2, 1) => correlate_line_3x3::<T, 2, 1>(plane, source, weight, y),
+            (3, 3, 1, 2) => correlate_line_3x3::<T, 1, 2>(plane, source, weight, y),
+            (3, 3, 1, 4) => correlate_line_3x3::<T, 1, 4>(plane, source, weight, y),
+            _ => correlate_columns(plane, size, source, weight, 0..plane.out_width, y),
         }
     }
 
     /// Adds what one output line contributes to the weight's gradient.
-    fn weight_gradient_line[T: Element](plane: &Correlation, source: Source<'_, T>, dy: &[T], dw: &mut [T]) {
-        match (plane.kernel_height, plane.kernel_width, plane.stride) {
-            (3, 3, 1) => weight_gradient_line_3x3::<T, 1>(plane, source, dy, dw),
-            (3, 3, 2) => weight_gradient_line_3x3::<T, 2>(plane, source, dy, dw),
-            _ => weight_gradient_columns(plane, source, dy, 0..plane.out_width, dw),
+    fn weight_gradient_line[T: Element](
+        plane: &Correlation, size: usize, source: Source<'_, T>, dy: &[T], dw: &mut [T],
+    ) {
+        match (plane.kernel_height, plane.kernel_width, plane.stride, size) {
+            (3, 3, 1, 1) => weight_gradient_line_3x3::<T, 1, 1>(plane, source, dy, dw),
+            (3, 3, 2, 1) => weight_gradient_line_3x3::<T, 2, 1>(plane, source, dy, dw),
+            (3, 3, 1, 2) => weight_gradient_line_3x3::<T, 1, 2>(plane, source, dy, dw),
+            (3, 3, 1, 4) => weight_gradient_line_3x3::<T, 1, 4>(plane, source, dy, dw),
+            _ => weight_gradient_columns(plane, size, source, dy, 0..plane.out_width, dw),
         }
     }
 
@@ -167,13 +214,14 @@ multiversion! {
             }
             let width = g.out_width * g.channels;
             let dy = &dy[(image * g.out_height + out_line) * width..][..width];
-            let weight = &weight[down * g.kernel_width * g.channels..][..g.kernel_width * g.channels];
+            let (size, numbers) = (g.group_channels(), g.group_channels() * g.channels);
+            let weight = &weight[down * g.kernel_width * numbers..][..g.kernel_width * numbers];
             for (col, dx) in dx.chunks_exact_mut(g.channels).enumerate() {
                 let reached = col + g.padding;
                 for across in (reached % g.stride..g.kernel_width.min(reached + 1)).step_by(g.stride) {
                     let out_col = (reached - across) / g.stride;
                     if out_col < g.out_width {
-                        add_products(at(dy, out_col, g.channels), at(weight, across, g.channels), dx);
+                        add_turned(size, at(dy, out_col, g.channels), at(weight, across, numbers), dx);
                     }
                 }
             }
@@ -195,10 +243,27 @@ fn add_products<T: Element>(a: &[T], b: &[T], sum: &mut [T]) {
     }
 }
 
+/// sum ← sum + Σ over turns of a, turned within its groups of `size` channels, ⊙ b of that turn
+#[inline(always)]
+fn add_turned<T: Element>(size: usize, a: &[T], b: &[T], sum: &mut [T]) {
+    if size == 1 {
+        return add_products(a, b, sum);
+    }
+    for (turn, b) in b.chunks_exact(sum.len()).enumerate() {
+        let groups = sum.chunks_exact_mut(size).zip(a.chunks_exact(size)).zip(b.chunks_exact(size));
+        for ((sum, a), b) in groups {
+            for (place, (sum, &b)) in sum.iter_mut().zip(b).enumerate() {
+                *sum += a[turn_of(place, turn, size)] * b;
+            }
+        }
+    }
+}
+
 /// Adds some columns of an output line, for any kernel.
 #[inline(always)]
 fn correlate_columns<T: Element>(
     plane: &Correlation,
+    size: usize,
     source: Source<'_, T>,
     weight: &[T],
     columns: std::ops::Range<usize>,
@@ -212,7 +277,7 @@ fn correlate_columns<T: Element>(
             let line = source.line(plane, down);
             for across in taps_inside(first, plane.kernel_width, plane.width) {
                 let x = at(line, (first + across as isize) as usize, channels);
-                add_products(x, at(weight, down * plane.kernel_width + across, channels), y);
+                add_turned(size, x, at(weight, down * plane.kernel_width + across, size * channels), y);
             }
         }
     }
@@ -222,6 +287,7 @@ fn correlate_columns<T: Element>(
 #[inline(always)]
 fn weight_gradient_columns<T: Element>(
     plane: &Correlation,
+    size: usize,
     source: Source<'_, T>,
     dy: &[T],
     columns: std::ops::Range<usize>,
@@ -235,55 +301,62 @@ fn weight_gradient_columns<T: Element>(
             let line = source.line(plane, down);
             for across in taps_inside(first, plane.kernel_width, plane.width) {
                 let x = at(line, (first + across as isize) as usize, channels);
-                add_products(x, dy, &mut dw[(down * plane.kernel_width + across) * channels..][..channels]);
+                let tap = down * plane.kernel_width + across;
+                let dw = &mut dw[tap * size * channels..][..size * channels];
+                for (turn, dw) in dw.chunks_exact_mut(channels).enumerate() {
+                    for (channel, (dw, &dy)) in dw.iter_mut().zip(dy).enumerate() {
+                        let place = channel % size;
+                        *dw += x[channel - place + turn_of(place, turn, size)] * dy;
+                    }
+                }
             }
         }
     }
 }
 
 #[inline(always)]
-fn correlate_line_3x3<T: Element, const STRIDE: usize>(
+fn correlate_line_3x3<T: Element, const STRIDE: usize, const SIZE: usize>(
     plane: &Correlation,
     source: Source<'_, T>,
     weight: &[T],
     y: &mut [T],
 ) {
     let (channels, inside) = (plane.channels, plane.inside());
-    correlate_columns(plane, source, weight, 0..inside.start, y);
-    correlate_columns(plane, source, weight, inside.end..plane.out_width, y);
+    correlate_columns(plane, SIZE, source, weight, 0..inside.start, y);
+    correlate_columns(plane, SIZE, source, weight, inside.end..plane.out_width, y);
     let first = (inside.start * STRIDE) as isize - plane.left;
     let mut lines = lines_from(plane, source, first);
     let mut y = &mut y[inside.start * channels..inside.end * channels];
     while PIXELS * channels <= y.len() {
         let (now, later) = y.split_at_mut(PIXELS * channels);
-        correlate_pixels::<T, STRIDE, PIXELS>(lines, weight, channels, now);
+        correlate_pixels::<T, STRIDE, SIZE, PIXELS>(lines, weight, channels, now);
         (lines, y) = (advanced(lines, PIXELS * STRIDE * channels), later);
     }
     for y in y.chunks_exact_mut(channels) {
-        correlate_pixels::<T, STRIDE, 1>(lines, weight, channels, y);
+        correlate_pixels::<T, STRIDE, SIZE, 1>(lines, weight, channels, y);
         lines = advanced(lines, STRIDE * channels);
     }
 }
 
 #[inline(always)]
-fn weight_gradient_line_3x3<T: Element, const STRIDE: usize>(
+fn weight_gradient_line_3x3<T: Element, const STRIDE: usize, const SIZE: usize>(
     plane: &Correlation,
     source: Source<'_, T>,
     dy: &[T],
     dw: &mut [T],
 ) {
     let (channels, inside) = (plane.channels, plane.inside());
-    weight_gradient_columns(plane, source, dy, 0..inside.start, dw);
-    weight_gradient_columns(plane, source, dy, inside.end..plane.out_width, dw);
+    weight_gradient_columns(plane, SIZE, source, dy, 0..inside.start, dw);
+    weight_gradient_columns(plane, SIZE, source, dy, inside.end..plane.out_width, dw);
     let first = (inside.start * STRIDE) as isize - plane.left;
     let mut lines = lines_from(plane, source, first);
     let mut dy = &dy[inside.start * channels..inside.end * channels];
     while PIXELS * channels <= dy.len() {
-        weight_gradient_pixels::<T, STRIDE, PIXELS>(lines, dy, channels, dw);
+        weight_gradient_pixels::<T, STRIDE, SIZE, PIXELS>(lines, dy, channels, dw);
         (lines, dy) = (advanced(lines, PIXELS * STRIDE * channels), &dy[PIXELS * channels..]);
     }
     for dy in dy.chunks_exact(channels) {
-        weight_gradient_pixels::<T, STRIDE, 1>(lines, dy, channels, dw);
+        weight_gradient_pixels::<T, STRIDE, SIZE, 1>(lines, dy, channels, dw);
         lines = advanced(lines, STRIDE * channels);
     }
 }
@@ -302,7 +375,7 @@ fn advanced<T>(lines: [&[T]; 3], by: usize) -> [&[T]; 3] {
 
 /// The first `N` neighbouring output pixels of a 3×3 kernel, all of their taps inside the image.
 #[inline(always)]
-fn correlate_pixels<T: Element, const STRIDE: usize, const N: usize>(
+fn correlate_pixels<T: Element, const STRIDE: usize, const SIZE: usize, const N: usize>(
     lines: [&[T]; 3],
     weight: &[T],
     channels: usize,
@@ -310,32 +383,35 @@ fn correlate_pixels<T: Element, const STRIDE: usize, const N: usize>(
 ) {
     let whole = channels - channels % LANES;
     for channel in (0..whole).step_by(LANES) {
-        correlate_block::<T, STRIDE, N, LANES>(lines, weight, channels, channel, y);
+        correlate_block::<T, STRIDE, SIZE, N, LANES>(lines, weight, channels, channel, y);
     }
-    for channel in whole..channels {
-        correlate_block::<T, STRIDE, N, 1>(lines, weight, channels, channel, y);
+    for channel in (whole..channels).step_by(SIZE) {
+        correlate_block::<T, STRIDE, SIZE, N, SIZE>(lines, weight, channels, channel, y);
     }
 }
 
 #[inline(always)]
-fn correlate_block<T: Element, const STRIDE: usize, const N: usize, const L: usize>(
+fn correlate_block<T: Element, const STRIDE: usize, const SIZE: usize, const N: usize, const L: usize>(
     lines: [&[T]; 3],
     weight: &[T],
     channels: usize,
     channel: usize,
     y: &mut [T],
 ) {
-    let mut weights = [[T::ZERO; L]; 9];
-    for (tap, weights) in weights.iter_mut().enumerate() {
-        *weights = load(weight, tap * channels + channel);
+    let mut weights = [[[T::ZERO; L]; SIZE]; 9];
+    for (number, weights) in weights.as_flattened_mut().iter_mut().enumerate() {
+        *weights = load(weight, number * channels + channel);
     }
     let mut sums = [[T::ZERO; L]; N];
     for (down, line) in lines.iter().enumerate() {
         for column in 0..(N - 1) * STRIDE + 3 {
             let x: [T; L] = load(line, column * channels + channel);
-            for (pixel, sum) in sums.iter_mut().enumerate() {
-                if pixel * STRIDE <= column && column < pixel * STRIDE + 3 {
-                    add_products(&x, &weights[down * 3 + column - pixel * STRIDE], sum);
+            for turn in 0..SIZE {
+                let x = turned_lanes::<T, L, SIZE>(&x, turn);
+                for (pixel, sum) in sums.iter_mut().enumerate() {
+                    if pixel * STRIDE <= column && column < pixel * STRIDE + 3 {
+                        add_products(&x, &weights[down * 3 + column - pixel * STRIDE][turn], sum);
+                    }
                 }
             }
         }
@@ -347,7 +423,7 @@ fn correlate_block<T: Element, const STRIDE: usize, const N: usize, const L: usi
 
 /// Adds what the first `N` output pixels contribute to the gradient of a 3×3 kernel, all taps inside the image.
 #[inline(always)]
-fn weight_gradient_pixels<T: Element, const STRIDE: usize, const N: usize>(
+fn weight_gradient_pixels<T: Element, const STRIDE: usize, const SIZE: usize, const N: usize>(
     lines: [&[T]; 3],
     dy: &[T],
     channels: usize,
@@ -355,15 +431,15 @@ fn weight_gradient_pixels<T: Element, const STRIDE: usize, const N: usize>(
 ) {
     let whole = channels - channels % LANES;
     for channel in (0..whole).step_by(LANES) {
-        weight_gradient_block::<T, STRIDE, N, LANES>(lines, dy, channels, channel, dw);
+        weight_gradient_block::<T, STRIDE, SIZE, N, LANES>(lines, dy, channels, channel, dw);
     }
-    for channel in whole..channels {
-        weight_gradient_block::<T, STRIDE, N, 1>(lines, dy, channels, channel, dw);
+    for channel in (whole..channels).step_by(SIZE) {
+        weight_gradient_block::<T, STRIDE, SIZE, N, SIZE>(lines, dy, channels, channel, dw);
     }
 }
 
 #[inline(always)]
-fn weight_gradient_block<T: Element, const STRIDE: usize, const N: usize, const L: usize>(
+fn weight_gradient_block<T: Element, const STRIDE: usize, const SIZE: usize, const N: usize, const L: usize>(
     lines: [&[T]; 3],
     dy: &[T],
     channels: usize,
@@ -375,21 +451,30 @@ fn weight_gradient_block<T: Element, const STRIDE: usize, const N: usize, const 
         *gradient = load(dy, pixel * channels + channel);
     }
     for (down, line) in lines.iter().enumerate() {
-        let mut sums = [[T::ZERO; L]; 3];
+        let mut sums = [[[T::ZERO; L]; SIZE]; 3];
         for column in 0..(N - 1) * STRIDE + 3 {
             let x: [T; L] = load(line, column * channels + channel);
-            for (pixel, gradient) in gradients.iter().enumerate() {
-                if pixel * STRIDE <= column && column < pixel * STRIDE + 3 {
-                    add_products(&x, gradient, &mut sums[column - pixel * STRIDE]);
+            for turn in 0..SIZE {
+                let x = turned_lanes::<T, L, SIZE>(&x, turn);
+                for (pixel, gradient) in gradients.iter().enumerate() {
+                    if pixel * STRIDE <= column && column < pixel * STRIDE + 3 {
+                        add_products(&x, gradient, &mut sums[column - pixel * STRIDE][turn]);
+                    }
                 }
             }
         }
-        for (across, sum) in sums.iter().enumerate() {
-            for (dw, &sum) in dw[(down * 3 + across) * channels + channel..][..L].iter_mut().zip(sum) {
+        for (number, sum) in sums.as_flattened().iter().enumerate() {
+            for (dw, &sum) in dw[(down * 3 * SIZE + number) * channels + channel..][..L].iter_mut().zip(sum) {
                 *dw += sum;
             }
         }
     }
+}
+
+/// The channels of whole groups, turned round by `turn` places within each.
+#[inline(always)]
+fn turned_lanes<T: Element, const L: usize, const SIZE: usize>(x: &[T; L], turn: usize) -> [T; L] {
+    std::array::from_fn(|lane| x[lane - lane % SIZE + turn_of(lane % SIZE, turn, SIZE)])
 }
 
 /// `L` values from `start` on.

@@ -74,8 +74,9 @@ impl Geometry {
         })
     }
 
-    pub(crate) fn is_depthwise(&self) -> bool {
-        self.groups == self.channels && self.groups == self.filters
+    /// Whether every group has one channel, two or four, going in and coming out.
+    pub(crate) fn has_narrow_groups(&self) -> bool {
+        self.channels == self.filters && matches!(self.group_channels(), 1 | 2 | 4)
     }
 
     pub(crate) fn input_dims(&self) -> [usize; 4] {

@@ -29,7 +29,11 @@ pub(super) enum Node<'a> {
     Set(Vec<Id>),
     Dict(Vec<(Id, Id)>),
     Global(Global),
-    Call { function: Global, arguments: Id, state: Option<Id> },
+    Call {
+        function: Global,
+        arguments: Id,
+        state: Option<Id>,
+    },
     Persistent(Id),
 }
 

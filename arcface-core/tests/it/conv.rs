@@ -128,7 +128,9 @@ fn check(case: Case) {
     }
 }
 
-/// Sizes that fit each other; `depthwise` has one channel in and out per group.
+const NARROW: [usize; 4] = [1, 1, 2, 4];
+
+/// Sizes that fit each other; `narrow` has as few channels in as out per group: one, two or four.
 fn cases() -> impl Strategy<Value = Case> {
     let kernel = prop::sample::select(vec![1_usize, 2, 3, 5, 7]);
     let sizes = (1_usize..=3, 1_usize..=9, 1_usize..=9, kernel.clone(), kernel);
@@ -136,9 +138,12 @@ fn cases() -> impl Strategy<Value = Case> {
     let config = (1_usize..=3, 0_usize..=3, any::<bool>());
     (sizes, channels, config).prop_filter_map("the kernel fits into the padded image", |(sizes, channels, config)| {
         let (batch, height, width, kernel_height, kernel_width) = sizes;
-        let (stride, padding, depthwise) = config;
-        let (group_channels, group_filters, groups) =
-            if depthwise { (1, 1, channels.2) } else { (channels.0, channels.1, channels.2.min(3)) };
+        let (stride, padding, narrow) = config;
+        let (group_channels, group_filters, groups) = if narrow {
+            (NARROW[channels.0 - 1], NARROW[channels.0 - 1], channels.2)
+        } else {
+            (channels.0, channels.1, channels.2.min(3))
+        };
         let config = ConvConfig { stride, padding, groups };
         let fits = kernel_height <= height + 2 * padding && kernel_width <= width + 2 * padding;
         fits.then_some(Case {
@@ -179,6 +184,11 @@ fn large_cases() -> Vec<Case> {
     vec![
         Case::square(2, 23, 3, (3, 20), (1, 1, 1)),
         Case::square(3, 40, 3, (8, 8), (1, 1, 1)),
+        Case::square(2, 23, 3, (2, 2), (1, 1, 9)),
+        Case::square(2, 22, 3, (2, 2), (2, 1, 17)),
+        Case::square(2, 21, 3, (4, 4), (1, 1, 9)),
+        Case::square(2, 20, 3, (4, 4), (2, 1, 5)),
+        Case::square(2, 19, 5, (2, 2), (1, 2, 8)),
         Case::square(3, 7, 3, (128, 130), (1, 1, 1)),
         Case::square(3, 23, 3, (17, 20), (1, 1, 1)),
         Case::square(2, 10, 3, (20, 40), (1, 0, 1)),
@@ -226,6 +236,8 @@ fn finite_differences_confirm_the_gradients() {
         Case::square(2, 5, 3, (2, 3), (1, 1, 1)),
         Case::square(1, 6, 3, (2, 2), (2, 1, 2)),
         Case::square(1, 5, 3, (1, 1), (1, 1, 3)),
+        Case::square(1, 7, 3, (2, 2), (1, 1, 3)),
+        Case::square(1, 6, 3, (4, 4), (1, 1, 2)),
         Case::square(1, 7, 3, (1, 1), (3, 2, 2)),
         Case::square(2, 3, 1, (3, 2), (1, 0, 1)),
     ] {

@@ -86,7 +86,10 @@ fn values_take_little_more_memory_than_the_pickle_is_long() {
     let mut bytes = b"(".to_vec();
     bytes.resize(1_000_000, b'\x88');
     bytes.extend(b"l.");
-    assert_eq!((load(&bytes).unwrap().len(), load(&bytes).unwrap().root().items("a list").unwrap().len()), (2, 999_999));
+    assert_eq!(
+        (load(&bytes).unwrap().len(), load(&bytes).unwrap().root().items("a list").unwrap().len()),
+        (2, 999_999)
+    );
 }
 
 /// A list that holds the one before it twice, again and again: Python would print 2^1000 items.
