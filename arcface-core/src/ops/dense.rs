@@ -10,7 +10,7 @@ use super::element::Element;
 use super::geometry::{Geometry, Phase};
 use super::matmul::{Accumulate, MatMut, MatRef, multiply, product};
 use super::parallel::{build, piece, sum_parts};
-use super::winograd;
+use super::{pointwise, winograd};
 
 /// Elements that a tile of im2col and what is made of it hold, about: half of a second-level cache.
 const TILE: usize = 128 * 1024;
@@ -22,6 +22,9 @@ const TILE: usize = 128 * 1024;
 pub(crate) fn forward<T: Element>(g: &Geometry, x: &[T], weight: &[T]) -> Vec<T> {
     if winograd::suits::<T>(g) {
         return winograd::forward(g, x, weight);
+    }
+    if is_product(g) && pointwise::suits::<T>(g) {
+        return pointwise::forward(g, x, weight);
     }
     if is_product(g) {
         return multiply(MatRef::new(x, g.out_pixels(), g.channels), MatRef::new(weight, g.channels, g.filters));
@@ -58,6 +61,9 @@ pub(crate) fn weight_gradient<T: Element>(g: &Geometry, x: &[T], dy: &[T]) -> Ve
     if winograd::suits::<T>(g) {
         return winograd::weight_gradient(g, x, dy);
     }
+    if is_product(g) && pointwise::suits::<T>(g) {
+        return pointwise::weight_gradient(g, x, dy);
+    }
     let cut = WeightCut::new(g);
     let len = g.weight_dims().iter().product();
     sum_parts(cut.parts, len, |part, dw| {
@@ -91,6 +97,9 @@ fn add_weight_block<T: Element>(g: &Geometry, x: &[T], dy: &[T], block: Block, p
 pub(crate) fn input_gradient<T: Element>(g: &Geometry, weight: &[T], dy: &[T]) -> Vec<T> {
     if winograd::suits_input_gradient::<T>(g) {
         return winograd::input_gradient(g, weight, dy);
+    }
+    if is_product(g) && pointwise::suits::<T>(g) {
+        return pointwise::input_gradient(g, weight, dy);
     }
     if is_product(g) {
         let weight = MatRef::new(weight, g.channels, g.filters).transposed();

@@ -21,6 +21,7 @@ pub mod prelu;
 pub(crate) mod rows;
 #[macro_use]
 pub mod simd;
+mod pointwise;
 pub mod tape;
 mod winograd;
 

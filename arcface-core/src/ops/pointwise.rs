@@ -1,0 +1,264 @@
+//! Kernels of the 1×1 convolution of stride 1: products of many rows with a small matrix that is arranged once.
+//! Knows slices; no tensors and no graph.
+//!
+//! The rows of activations are read as they lie. A sum's order does not depend on how many rows the registers hold.
+
+#![allow(clippy::inline_always, reason = "only what is inlined is compiled for the wide vectors")]
+
+use rayon::prelude::*;
+
+use super::element::Element;
+use super::geometry::Geometry;
+use super::parallel::{Scattered, build_scattered, piece, pieces, sum_parts};
+use super::simd::MulAdd;
+
+/// Columns of a panel: one vector of 512 bits of f32.
+const LANES: usize = 16;
+/// Rows that are multiplied with one panel after the other: they stay in the first-level cache with it.
+const BLOCK: usize = 48;
+/// Pixels whose products are summed before the next ones are arranged.
+const STEP: usize = 128;
+
+/// Whether the kernels here are the fast way: in f32, for a matrix of which a panel stays in the first-level cache.
+pub(crate) fn suits<T: Element>(g: &Geometry) -> bool {
+    let sizes = [g.channels, g.filters];
+    size_of::<T>() == 4 && sizes.iter().all(|size| (LANES..=1024).contains(size)) && BLOCK <= g.out_pixels()
+}
+
+/// y = x·w.
+///
+/// # Shapes
+/// x (B, H, W, Cin), w (1, 1, Cin, Cout) → (B, H, W, Cout)
+pub(crate) fn forward<T: Element>(g: &Geometry, x: &[T], weight: &[T]) -> Vec<T> {
+    let panels = panels(g.channels, g.filters, |row, col| weight[row * g.filters + col]);
+    multiply(x, g.channels, &panels, g.filters)
+}
+
+/// ∂L/∂x = ∂L/∂y·wᵀ.
+///
+/// # Shapes
+/// w (1, 1, Cin, Cout), dy (B, H, W, Cout) → (B, H, W, Cin)
+pub(crate) fn input_gradient<T: Element>(g: &Geometry, weight: &[T], dy: &[T]) -> Vec<T> {
+    let panels = panels(g.filters, g.channels, |row, col| weight[col * g.filters + row]);
+    multiply(dy, g.filters, &panels, g.channels)
+}
+
+/// ∂L/∂w = xᵀ·∂L/∂y: one sum per fixed part of the pixels, added in order.
+///
+/// # Shapes
+/// x (B, H, W, Cin), dy (B, H, W, Cout) → (1, 1, Cin, Cout)
+pub(crate) fn weight_gradient<T: Element>(g: &Geometry, x: &[T], dy: &[T]) -> Vec<T> {
+    const TASKS: usize = 16;
+    let (pixels, len) = (g.out_pixels(), g.channels * g.filters);
+    let parts = pieces(pixels, 1024, ((1 << 20) / len).clamp(1, TASKS));
+    let rows = g.channels.div_ceil(TASKS.div_ceil(parts)).next_multiple_of(2 * ROWS);
+    sum_parts(parts, len, |part, dw| {
+        let range = piece(pixels, parts, part);
+        dw.par_chunks_mut(rows * g.filters).enumerate().for_each(|(index, dw)| {
+            let columns = index * rows..index * rows + dw.len() / g.filters;
+            T::with_scratch(STEP * (ROWS_AT_MOST + g.filters.next_multiple_of(LANES)), |scratch| {
+                for start in range.clone().step_by(STEP) {
+                    let pixels = start..range.end.min(start + STEP);
+                    let x = &x[pixels.start * g.channels..pixels.end * g.channels];
+                    let dy = &dy[pixels.start * g.filters..pixels.end * g.filters];
+                    add_outer_products(x, g.channels, columns.start, dy, g.filters, scratch, dw);
+                }
+            });
+        });
+    })
+}
+
+/// Rows that 16 registers hold, and those that 32 do.
+const ROWS: usize = 6;
+const ROWS_AT_MOST: usize = 12;
+
+/// A matrix of `rows` × `cols` in panels of [`LANES`] columns, the last filled up with zeros.
+fn panels<T: Element>(rows: usize, cols: usize, value: impl Fn(usize, usize) -> T) -> Vec<T> {
+    let mut panels = vec![T::ZERO; cols.div_ceil(LANES) * rows * LANES];
+    for (panel, values) in panels.chunks_exact_mut(rows * LANES).enumerate() {
+        let cols = panel * LANES..cols.min((panel + 1) * LANES);
+        for (row, values) in values.chunks_exact_mut(LANES).enumerate() {
+            for (to, col) in values.iter_mut().zip(cols.clone()) {
+                *to = value(row, col);
+            }
+        }
+    }
+    panels
+}
+
+/// Rows of `depth` values times the matrix of `panels`, which has `cols` columns.
+fn multiply<T: Element>(x: &[T], depth: usize, panels: &[T], cols: usize) -> Vec<T> {
+    const TASKS: usize = 32;
+    let rows = x.len() / depth;
+    let of_task = rows.div_ceil(TASKS).next_multiple_of(BLOCK);
+    let fill = |task: usize, y: &Scattered<T>| {
+        let end = rows.min((task + 1) * of_task);
+        for start in (task * of_task..end).step_by(BLOCK) {
+            multiply_block(&x[start * depth..end.min(start + BLOCK) * depth], depth, panels, y, start, cols);
+        }
+    };
+    // SAFETY: the tasks' rows are all rows, each once, and a block writes every column of its rows.
+    #[allow(unsafe_code)]
+    unsafe {
+        build_scattered(rows * cols, rows.div_ceil(of_task), fill)
+    }
+}
+
+fused! {
+    /// Writes a few rows of the product, from row `first` of `y` on.
+    fn multiply_block[M; T: Element](
+        x: &[T], depth: usize, panels: &[T], y: &Scattered<T>, first: usize, cols: usize,
+    ) {
+        let rows = x.len() / depth;
+        let groups = rows.div_ceil(M::ROWS);
+        for (panel, weight) in panels.chunks_exact(depth * LANES).enumerate() {
+            let columns = panel * LANES..cols.min((panel + 1) * LANES);
+            for group in 0..groups {
+                let rows = piece(rows, groups, group);
+                let x = &x[rows.start * depth..rows.end * depth];
+                let to = Target { y, at: (first + rows.start) * cols + columns.start, cols, width: columns.len() };
+                match rows.len() {
+                    1 => multiply_rows::<M, T, 1>(x, depth, weight, &to),
+                    2 => multiply_rows::<M, T, 2>(x, depth, weight, &to),
+                    3 => multiply_rows::<M, T, 3>(x, depth, weight, &to),
+                    4 => multiply_rows::<M, T, 4>(x, depth, weight, &to),
+                    5 => multiply_rows::<M, T, 5>(x, depth, weight, &to),
+                    6 => multiply_rows::<M, T, 6>(x, depth, weight, &to),
+                    7 => multiply_rows::<M, T, 7>(x, depth, weight, &to),
+                    8 => multiply_rows::<M, T, 8>(x, depth, weight, &to),
+                    9 => multiply_rows::<M, T, 9>(x, depth, weight, &to),
+                    10 => multiply_rows::<M, T, 10>(x, depth, weight, &to),
+                    11 => multiply_rows::<M, T, 11>(x, depth, weight, &to),
+                    _ => multiply_rows::<M, T, 12>(x, depth, weight, &to),
+                }
+            }
+        }
+    }
+
+    /// Adds Σ over pixels of x ⊗ dy to `dw`, the rows of the gradient from channel `first` on.
+    fn add_outer_products[M; T: Element](
+        x: &[T], channels: usize, first: usize, dy: &[T], filters: usize, scratch: &mut [T], dw: &mut [T],
+    ) {
+        let pixels = dy.len() / filters;
+        let (left, right) = scratch.split_at_mut(STEP * ROWS_AT_MOST);
+        let right = &mut right[..filters.next_multiple_of(LANES) * pixels];
+        for (panel, right) in right.chunks_exact_mut(pixels * LANES).enumerate() {
+            let (start, width) = (panel * LANES, LANES.min(filters - panel * LANES));
+            for (to, from) in right.as_chunks_mut::<LANES>().0.iter_mut().zip(dy.chunks_exact(filters)) {
+                *to = lanes(&from[start..start + width]);
+            }
+        }
+        for (group, dw) in dw.chunks_mut(M::ROWS.min(ROWS_AT_MOST) * filters).enumerate() {
+            let (start, rows) = (first + group * M::ROWS.min(ROWS_AT_MOST), dw.len() / filters);
+            let columns = Columns { x, channels, start };
+            match rows {
+                1 => add_rows::<M, T, 1>(columns, left, right, filters, dw),
+                2 => add_rows::<M, T, 2>(columns, left, right, filters, dw),
+                3 => add_rows::<M, T, 3>(columns, left, right, filters, dw),
+                4 => add_rows::<M, T, 4>(columns, left, right, filters, dw),
+                5 => add_rows::<M, T, 5>(columns, left, right, filters, dw),
+                6 => add_rows::<M, T, 6>(columns, left, right, filters, dw),
+                7 => add_rows::<M, T, 7>(columns, left, right, filters, dw),
+                8 => add_rows::<M, T, 8>(columns, left, right, filters, dw),
+                9 => add_rows::<M, T, 9>(columns, left, right, filters, dw),
+                10 => add_rows::<M, T, 10>(columns, left, right, filters, dw),
+                11 => add_rows::<M, T, 11>(columns, left, right, filters, dw),
+                _ => add_rows::<M, T, 12>(columns, left, right, filters, dw),
+            }
+        }
+    }
+}
+
+/// Some columns of x, from `start` on.
+#[derive(Clone, Copy)]
+struct Columns<'a, T> {
+    x: &'a [T],
+    channels: usize,
+    start: usize,
+}
+
+/// At most [`LANES`] values, filled up with zeros.
+#[inline(always)]
+fn lanes<T: Element>(values: &[T]) -> [T; LANES] {
+    values.as_array().copied().unwrap_or_else(|| {
+        let mut lanes = [T::ZERO; LANES];
+        lanes[..values.len()].copy_from_slice(values);
+        lanes
+    })
+}
+
+/// Where a panel's columns of some rows go.
+struct Target<'a, T> {
+    y: &'a Scattered<T>,
+    at: usize,
+    cols: usize,
+    width: usize,
+}
+
+/// `R` rows times one panel, summed in registers.
+#[inline(always)]
+fn multiply_rows<M: MulAdd, T: Element, const R: usize>(x: &[T], depth: usize, weight: &[T], to: &Target<'_, T>) {
+    let rows: [&[T]; R] = std::array::from_fn(|row| &x[row * depth..][..depth]);
+    let mut sums = [[T::ZERO; LANES]; R];
+    let (weight, _) = weight[..depth * LANES].as_chunks::<LANES>();
+    for (k, weight) in weight.iter().enumerate() {
+        for (row, sums) in rows.iter().zip(&mut sums) {
+            // SAFETY: there are `depth` rows of weights, and every row of `x` was cut to `depth` values.
+            #[allow(unsafe_code)]
+            let value = unsafe { *row.get_unchecked(k) };
+            for (sum, &weight) in sums.iter_mut().zip(weight) {
+                *sum = M::mul_add(value, weight, *sum);
+            }
+        }
+    }
+    for (row, sums) in sums.into_iter().enumerate() {
+        // A copy: what is cut to a width that the compiler does not know cannot be in registers before.
+        let values = sums;
+        // SAFETY: these columns of this row belong to this call alone, as `multiply` says.
+        #[allow(unsafe_code)]
+        unsafe {
+            match to.width {
+                // A length that the compiler knows is a move of registers.
+                LANES => to.y.write(to.at + row * to.cols, &values),
+                width => to.y.write(to.at + row * to.cols, &values[..width]),
+            }
+        }
+    }
+}
+
+/// Adds the products of `R` columns of x with all panels of dy.
+#[inline(always)]
+fn add_rows<M: MulAdd, T: Element, const R: usize>(
+    columns: Columns<'_, T>,
+    left: &mut [T],
+    right: &[T],
+    filters: usize,
+    dw: &mut [T],
+) {
+    let Columns { x, channels, start } = columns;
+    let left = &mut left.as_chunks_mut::<R>().0[..x.len() / channels];
+    for (left, from) in left.iter_mut().zip(x.chunks_exact(channels)) {
+        left.copy_from_slice(&from[start..start + R]);
+    }
+    for (panel, right) in right.chunks_exact(left.len() * LANES).enumerate() {
+        let (first, width) = (panel * LANES, LANES.min(filters - panel * LANES));
+        let mut sums = [[T::ZERO; LANES]; R];
+        for (sums, dw) in sums.iter_mut().zip(dw.chunks_exact(filters)) {
+            *sums = lanes(&dw[first..first + width]);
+        }
+        for (left, right) in left.iter().zip(right.as_chunks::<LANES>().0) {
+            for (sums, &left) in sums.iter_mut().zip(left) {
+                for (sum, &right) in sums.iter_mut().zip(right) {
+                    *sum = M::mul_add(left, right, *sum);
+                }
+            }
+        }
+        for (sums, dw) in sums.into_iter().zip(dw.chunks_exact_mut(filters)) {
+            let values = sums;
+            match width {
+                LANES => dw[first..first + LANES].copy_from_slice(&values),
+                width => dw[first..first + width].copy_from_slice(&values[..width]),
+            }
+        }
+    }
+}
