@@ -16,8 +16,7 @@ IRESNET_BLOCKS = {
 
 def build(model):
     """The network of a configuration's `[model]`."""
-    name, side = model["backbone"], model["input_size"] // 16
-    size = model.get("embedding_size") or (128 if name == "facenano" else 512)
+    name, side, size = model["backbone"], model["input_size"] // 16, embedding_size(model)
     if model["freeze"]:
         raise SystemExit("model.freeze: the peer trains every module; leave it empty")
     if name == "mobilefacenet":
@@ -27,6 +26,11 @@ def build(model):
     if name in IRESNET_BLOCKS:
         return IResNet(IRESNET_BLOCKS[name], side, size, model["dropout"])
     raise SystemExit(f"model.backbone: the peer has no network named `{name}`")
+
+
+def embedding_size(model):
+    """What is said, else the network's own."""
+    return model.get("embedding_size") or (128 if model["backbone"] == "facenano" else 512)
 
 
 def convolution(inputs, outputs, kernel, stride=1, groups=1):

@@ -1,7 +1,7 @@
 //! The command line as types: every command with its arguments, read by clap.
 //! Knows no work; each command is a function of its arguments elsewhere.
 
-use std::num::NonZeroU64;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -367,6 +367,36 @@ pub(crate) struct BenchArguments {
 pub(crate) enum BenchCommand {
     /// Train the same beginnings here and in PyTorch (`ARCFACE_PYTHON`) and compare the losses of every step.
     Parity(ParityArguments),
+    /// Do the same work here and in PyTorch (`ARCFACE_PYTHON`) in turns, and compare time and memory.
+    Peer(PeerArguments),
+    /// One side of `peer`: reads commands on stdin.
+    #[command(hide = true)]
+    Worker,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PeerArguments {
+    /// Fail if a figure misses the least that is asked of it.
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Only these works.
+    #[arg(long, value_name = "WORKS", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// The small works, and 2 rounds.
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Samples of each side [default: 7].
+    #[arg(long, value_name = "N")]
+    pub(crate) rounds: Option<NonZeroU64>,
+    /// Threads of each side.
+    #[arg(long, value_name = "N", default_value = "2")]
+    pub(crate) threads: NonZeroUsize,
+    /// Change one value of the configuration of both sides. May be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Print one JSON document on stdout.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -55,16 +55,11 @@ impl Trainer {
     /// # Errors
     /// If a value is out of range, or given weights do not fit.
     pub(crate) fn new(config: &Config, num_classes: usize, steps_per_epoch: u64) -> anyhow::Result<Self> {
-        let device = host::device(config.device)?;
-        let dtype = dtype(config.precision);
-        let backbone = Backbone::new(&backbone_config(config), config.seed, dtype, &device).context("[model]")?;
+        let backbone = backbone(config)?;
         if let Some(path) = &config.model.weights {
             pretrained::begin_with(&backbone, path)?;
         }
-        let (name, parameters) = config.loss();
-        let embedding_size = backbone.config().embedding_size;
-        let shape = HeadShape { num_classes, embedding_size, dtype, device: &device, seed: config.seed };
-        let objective = Objective::build(name, &parameters, shape).context("[loss]")?;
+        let objective = objective(config, num_classes, backbone.config().embedding_size)?;
         let mut parameters = backbone.parameters().clone();
         parameters.merge(objective.parameters())?;
         Ok(Self {
@@ -127,8 +122,28 @@ impl Trainer {
     }
 }
 
-/// The network of a configuration.
-fn backbone_config(config: &Config) -> BackboneConfig {
+/// The network of a configuration, its weights drawn.
+///
+/// # Errors
+/// If a value is out of range or this build cannot use the device.
+pub(crate) fn backbone(config: &Config) -> anyhow::Result<Backbone> {
+    let (device, dtype) = (host::device(config.device)?, dtype(config.precision));
+    Backbone::new(&backbone_config(config), config.seed, dtype, &device).context("[model]")
+}
+
+/// The loss of a configuration with its class centers.
+///
+/// # Errors
+/// If a value is out of range or this build cannot use the device.
+pub(crate) fn objective(config: &Config, num_classes: usize, embedding_size: usize) -> anyhow::Result<Objective> {
+    let (device, dtype) = (host::device(config.device)?, dtype(config.precision));
+    let (name, parameters) = config.loss();
+    let shape = HeadShape { num_classes, embedding_size, dtype, device: &device, seed: config.seed };
+    Objective::build(name, &parameters, shape).context("[loss]")
+}
+
+/// What a configuration says about its network.
+pub(crate) fn backbone_config(config: &Config) -> BackboneConfig {
     let model = &config.model;
     let usual = BackboneConfig::new(model.backbone);
     BackboneConfig {
@@ -147,7 +162,11 @@ fn dtype(precision: Precision) -> DType {
     }
 }
 
-fn optimizer(config: &Config, parameters: &Parameters) -> anyhow::Result<Box<dyn Optimizer>> {
+/// The optimiser of a configuration, at rest.
+///
+/// # Errors
+/// If a setting lies outside its range.
+pub(crate) fn optimizer(config: &Config, parameters: &Parameters) -> anyhow::Result<Box<dyn Optimizer>> {
     let settings = &config.optimizer;
     let weight_decay = settings.weight_decay;
     Ok(match settings.name {

@@ -8,6 +8,7 @@ mod parity;
 mod peer;
 mod real;
 mod scratch;
+mod speed;
 mod verdict;
 
 use crate::cli::{BenchArguments, BenchCommand};
@@ -16,10 +17,15 @@ use crate::interrupt;
 /// Runs the comparison that is asked for.
 ///
 /// # Errors
-/// As [`parity::run`] and [`real::run`].
+/// As [`parity::run`], [`real::run`], [`speed::run`] and [`speed::worker::run`].
 pub(crate) fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
-    interrupt::listen()?;
+    // A worker is ended by Ctrl-C on the spot, and asked for nothing more by whoever started it.
+    if !matches!(arguments.command, BenchCommand::Worker) {
+        interrupt::listen()?;
+    }
     match &arguments.command {
+        BenchCommand::Peer(arguments) => speed::run(arguments),
+        BenchCommand::Worker => speed::worker::run(),
         BenchCommand::Parity(arguments) if arguments.real => real::run(arguments),
         BenchCommand::Parity(arguments) => parity::run(arguments),
     }

@@ -13,11 +13,12 @@ use crate::output;
 pub(super) const VARIABLE: &str = "ARCFACE_PYTHON";
 
 /// Our definitions in PyTorch, which travel with the binary.
-const SCRIPTS: [(&str, &str); 6] = [
+const SCRIPTS: [(&str, &str); 7] = [
     ("tensors.py", include_str!("../../peer/tensors.py")),
     ("networks.py", include_str!("../../peer/networks.py")),
     ("losses.py", include_str!("../../peer/losses.py")),
     ("recipe.py", include_str!("../../peer/recipe.py")),
+    ("speed.py", include_str!("../../peer/speed.py")),
     ("steps.py", include_str!("../../peer/steps.py")),
     ("train.py", include_str!("../../peer/train.py")),
 ];
@@ -57,20 +58,30 @@ impl Peer {
     /// # Errors
     /// If a file cannot be written or the script fails.
     pub(super) fn run(&self, script: &str, jobs: &Value, folder: &Path) -> anyhow::Result<()> {
-        for (name, text) in SCRIPTS {
-            output::file(&folder.join(name), text)?;
-        }
         let list = folder.join("jobs.json");
         output::file(&list, &serde_json::to_string_pretty(jobs)?)?;
-        let mut command = Command::new(&self.python);
-        command.arg(folder.join(script)).arg(&list).stdout(Stdio::null());
+        let mut command = self.command(script, folder)?;
+        command.arg(&list).stdout(Stdio::null());
         // Threads that wait for each other give up their processors: on a busy machine spinning ones stop everything.
-        command.env("PYTHONDONTWRITEBYTECODE", "1").env("OMP_WAIT_POLICY", "PASSIVE");
+        command.env("OMP_WAIT_POLICY", "PASSIVE");
         let status = command.status().with_context(|| format!("{} could not be started", self.python.display()))?;
         if !status.success() {
             bail!("the peer's {script} failed ({status}); its own words stand above");
         }
         Ok(())
+    }
+
+    /// A command that runs `script`; it and what it imports are put into `folder`.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    pub(super) fn command(&self, script: &str, folder: &Path) -> anyhow::Result<Command> {
+        for (name, text) in SCRIPTS {
+            output::file(&folder.join(name), text)?;
+        }
+        let mut command = Command::new(&self.python);
+        command.arg(folder.join(script)).env("PYTHONDONTWRITEBYTECODE", "1");
+        Ok(command)
     }
 }
 

@@ -1,10 +1,11 @@
 //! Training beside PyTorch: run where `ARCFACE_PYTHON` names one, and what is said where it does not.
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::tempdir;
 
 use crate::tiny::{fail, succeed, xtask};
@@ -119,4 +120,97 @@ fn an_unknown_case_is_answered_with_the_known_ones() {
     let folder = tempdir().unwrap();
     let error = fail(&mut parity(folder.path(), &["--only", "resnet"]));
     insta::assert_snapshot!(error, @"error: --only resnet: no case of that name; known: mobilefacenet-exact, mobilefacenet-straight-through, iresnet18-exact");
+}
+
+/// What our side of `bench peer` answers to `requests`.
+fn worker(requests: &[Value]) -> Vec<Value> {
+    let folder = tempdir().unwrap();
+    let mut command = xtask(folder.path());
+    command.args(["bench", "worker"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut process = command.spawn().unwrap();
+    let lines: String = requests.iter().map(|request| format!("{request}\n")).collect();
+    process.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    let output = process.wait_with_output().unwrap();
+    assert!(output.status.success());
+    output.stdout.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
+}
+
+/// The default configuration as JSON.
+fn configuration() -> Value {
+    let text = include_str!("../../configs/default.toml");
+    let mut config: Value = toml::from_str(text).unwrap();
+    config["data"]["holdout"] = json!(0);
+    config["eval"]["batch_size"] = json!(1);
+    config
+}
+
+#[test]
+fn a_worker_does_what_it_is_told() {
+    let task = json!({ "kind": "inference", "config": configuration() });
+    let prepare = json!({ "do": "prepare", "side": "ours", "threads": 1, "task": task });
+    let answers = worker(&[
+        json!({ "do": "run", "repetitions": 1 }),
+        prepare.clone(),
+        json!({ "do": "run", "repetitions": 2 }),
+        prepare,
+        json!({ "do": "rest" }),
+        json!({ "do": "run", "repetitions": 1 }),
+    ]);
+    assert_eq!(answers[0]["error"], "run: expected `prepare` before");
+    assert_eq!(answers[1]["ready"]["items"], 1);
+    assert_eq!(answers[3]["error"], "prepare: expected once, got it again; begin a new process for another task");
+    assert!(answers[4]["error"].as_str().unwrap().contains("unknown variant `rest`"), "{}", answers[4]);
+    for ran in [&answers[2], &answers[5]] {
+        assert!(0.0 < ran["ran"]["seconds"].as_f64().unwrap(), "{ran}");
+    }
+    assert_eq!(answers.len(), 6);
+}
+
+#[test]
+fn a_worker_says_why_it_cannot_do_a_task() {
+    let answer = |side: &str, threads: usize, task: Value| {
+        let prepare = json!({ "do": "prepare", "side": side, "threads": threads, "task": task });
+        worker(&[prepare])[0]["error"].as_str().unwrap().to_owned()
+    };
+    let head = |classes: usize| json!({ "kind": "head", "config": configuration(), "classes": classes });
+    insta::assert_snapshot!(answer("torch", 1, head(10)), @"side: expected `ours`, got `Torch`");
+    insta::assert_snapshot!(answer("ours", 0, head(10)), @"threads: expected at least 1, got 0");
+    insta::assert_snapshot!(answer("ours", 1, head(0)), @"[loss]: head: expected shape (C, D), none of them 0, got [0, 128]");
+    let mut nowhere = configuration();
+    nowhere["data"]["source"] = json!("folder");
+    nowhere["data"]["path"] = json!("no/such/folder");
+    let loading = json!({ "kind": "loading", "config": nowhere, "folder": "" });
+    insta::assert_snapshot!(answer("ours", 1, loading), @"no/such/folder: no such folder; check the path");
+}
+
+#[test]
+fn speed_is_compared_on_all_kinds_of_work() {
+    let Some(_) = python() else { return };
+    let folder = tempdir().unwrap();
+    let mut command = xtask(folder.path());
+    let only = "trial-train,trial-infer,trial-head,trial-loader";
+    command.args(["bench", "peer", "--only", only, "--rounds", "1", "--threads", "1", "--json"]);
+    let output = succeed(&mut command);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let rows = document["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 4, "{document}");
+    for row in rows {
+        let (ours, peer) = (row["ours"].as_f64().unwrap(), row["peer"]["value"].as_f64().unwrap());
+        assert!((row["value"].as_f64().unwrap() - peer / ours).abs() < 1e-9 * peer / ours, "{row}");
+    }
+    for work in document["works"].as_array().unwrap() {
+        let sides = work["sides"].as_array().unwrap();
+        assert!(2 <= sides.len() && sides[0]["side"] == "ours", "{work}");
+        assert!(sides.iter().all(|side| side["seconds"].as_array().unwrap().len() == 1), "{work}");
+    }
+    assert!(document["versions"]["torch"].is_string() && document["date"].is_string(), "{document}");
+}
+
+#[test]
+fn an_unknown_work_is_answered_with_the_known_ones() {
+    let folder = tempdir().unwrap();
+    let error = fail(xtask(folder.path()).args(["bench", "peer", "--only", "train-resnet"]));
+    insta::assert_snapshot!(error, @"error: --only train-resnet: no work of that name; known: train-iresnet50-16, memory-iresnet50-16, train-iresnet18-32, train-mobilefacenet-32, train-mobilefacenet-128, infer-iresnet50-16, infer-iresnet50-1, infer-mobilefacenet-32, infer-mobilefacenet-1, head-100000, head-100000-memory, head-1000000, head-1000000-memory, loader-folder, loader-record, trial-train, trial-infer, trial-head, trial-loader");
+    let error = fail(xtask(folder.path()).args(["bench", "peer", "--quick"]).env_remove("ARCFACE_PYTHON"));
+    assert!(error.starts_with("error: ARCFACE_PYTHON: expected the path of a Python"), "{error}");
 }

@@ -118,3 +118,34 @@ fn alignment_and_embedding_tell_their_options() {
       -h, --help                  Print help (see more with '--help')
     ");
 }
+
+#[test]
+fn comparisons_tell_their_options() {
+    assert_snapshot!(help(&["bench"]), @r"
+    Compare our training with other people's
+
+    Usage: cargo xtask bench <COMMAND>
+
+    Commands:
+      parity  Train the same beginnings here and in PyTorch (`ARCFACE_PYTHON`) and compare the losses of every step
+      peer    Do the same work here and in PyTorch (`ARCFACE_PYTHON`) in turns, and compare time and memory
+
+    Options:
+      -h, --help  Print help
+    ");
+    assert_snapshot!(help(&["bench", "peer"]), @r"
+    Do the same work here and in PyTorch (`ARCFACE_PYTHON`) in turns, and compare time and memory
+
+    Usage: cargo xtask bench peer [OPTIONS]
+
+    Options:
+          --check            Fail if a figure misses the least that is asked of it
+          --only <WORKS>     Only these works
+          --quick            The small works, and 2 rounds
+          --rounds <N>       Samples of each side [default: 7]
+          --threads <N>      Threads of each side [default: 2]
+          --set <KEY=VALUE>  Change one value of the configuration of both sides. May be repeated
+          --json             Print one JSON document on stdout
+      -h, --help             Print help
+    ");
+}

@@ -1,0 +1,246 @@
+"""Does a work in PyTorch, ONNX Runtime or a DataLoader again and again, and says how long that took.
+
+    python speed.py
+
+Reads commands on stdin and answers each on stdout, all of them a line of JSON: first {"do": "prepare", "side",
+"threads", "task"}, then {"do": "run", "repetitions"}; it ends when there are no more. Only one task can be prepared.
+
+Knows nothing of how the other side computes, and nothing of rounds.
+"""
+
+import io
+import json
+import os
+import random
+import sys
+import time
+
+import numpy
+import torch
+
+import losses
+import networks
+import recipe
+
+FORMATS = {"torch": torch.contiguous_format, "torch_channels_last": torch.channels_last}
+# (x − 127.5)/this.
+DEVIATIONS = {"127.5": 127.5, "128": 128.0}
+
+
+def main():
+    # Whatever else prints must not be taken for an answer.
+    answers, sys.stdout = sys.stdout, sys.stderr
+    jobs = []
+    for line in sys.stdin:
+        try:
+            answer = answered(json.loads(line), jobs)
+        except ImportError as error:
+            answer = {"missing": str(error)}
+        except (Exception, SystemExit) as error:
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+def answered(request, jobs):
+    """The answer to a command; `jobs` holds the task that was prepared, if any."""
+    if request["do"] == "prepare" and not jobs:
+        answer, job = prepare(request)
+        jobs.append(job)
+        return answer
+    if request["do"] == "run" and jobs:
+        return {"ran": {"seconds": seconds(jobs[0], request["repetitions"]), "peak_bytes": peak_bytes()}}
+    return {"error": f"expected `prepare` once and then `run`, got `{request['do']}`"}
+
+
+def prepare(request):
+    """The answer, and what is repeated."""
+    before, task = peak_bytes(), request["task"]
+    torch.manual_seed(0)
+    torch.set_num_threads(request["threads"])
+    job, items, versions = KINDS[task["kind"]](request["side"], task, request["threads"])
+    versions["torch"] = torch.__version__
+    return {"ready": {"items": items, "peak_bytes": before, "versions": versions}}, job
+
+
+def seconds(job, repetitions):
+    """How long they take."""
+    start = time.perf_counter()
+    for _ in range(repetitions):
+        job()
+    return time.perf_counter() - start
+
+
+def peak_bytes():
+    """The most memory that this process ever held."""
+    try:
+        with open("/proc/self/status", encoding="ascii") as status:
+            line = next(line for line in status if line.startswith("VmHWM:"))
+        return 1024 * int(line.split()[1])
+    except (OSError, StopIteration):
+        return None
+
+
+def training(side, task, threads):
+    """A step on one batch: gradients emptied, forward, loss, backward, update."""
+    config, layout = task["config"], FORMATS[side]
+    network = networks.build(config["model"]).to(memory_format=layout).train()
+    head = margin_softmax(config, task["classes"])
+    sgd = recipe.optimizer(config, network, head)
+    images = pixels(config, config["train"]["batch_size"]).to(memory_format=layout)
+    labels = classes(config, task["classes"])
+
+    def step():
+        sgd.zero_grad()
+        loss = head(network(images), labels, 0)
+        loss.backward()
+        sgd.step()
+        return loss.item()
+
+    return step, len(images), {}
+
+
+def inference(side, task, threads):
+    """The embeddings of one batch."""
+    network = networks.build(task["config"]["model"]).eval()
+    images = pixels(task["config"], task["config"]["eval"]["batch_size"])
+    if side == "onnx_runtime":
+        return exported(network, images, threads)
+    network, images = network.to(memory_format=FORMATS[side]), images.to(memory_format=FORMATS[side])
+
+    def embed():
+        with torch.inference_mode():
+            return network(images).numpy()
+
+    return embed, len(images), {}
+
+
+def exported(network, images, threads):
+    """The same in ONNX Runtime, which optimises the network that PyTorch exports for this size of batch."""
+    import onnx
+    import onnxruntime
+
+    file = io.BytesIO()
+    torch.onnx.export(network, images, file, input_names=["images"], output_names=["embeddings"], dynamo=False)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    # Between runs the other sides have the processors.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    session = onnxruntime.InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
+    feed = {"images": images.numpy()}
+    versions = {"onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__}
+    return lambda: session.run(None, feed), len(images), versions
+
+
+def head(side, task, threads):
+    """Loss, gradients of embeddings and centers, and the centers' update."""
+    config = task["config"]
+    module = margin_softmax(config, task["classes"])
+    sgd = recipe.optimizer(config, torch.nn.Module(), module)
+    size = networks.embedding_size(config["model"])
+    embeddings = torch.randn(config["train"]["batch_size"], size, requires_grad=True)
+    labels = classes(config, task["classes"])
+
+    def step():
+        sgd.zero_grad()
+        embeddings.grad = None
+        loss = module(embeddings, labels, 0)
+        loss.backward()
+        sgd.step()
+        return loss.item()
+
+    return step, len(embeddings), {}
+
+
+def margin_softmax(config, count):
+    """The head of a configuration, its centers drawn as ours are."""
+    size = networks.embedding_size(config["model"])
+    return losses.build(config["loss"], {"centers": torch.empty(count, size).normal_(0.0, 0.01)}).train()
+
+
+def pixels(config, count):
+    """Images (B, 3, S, S) of noise."""
+    side = config["model"]["input_size"]
+    return 2.0 * torch.rand(count, 3, side, side) - 1.0
+
+
+def classes(config, count):
+    """Labels (B)."""
+    return torch.randint(count, (config["train"]["batch_size"],))
+
+
+def loading(side, task, threads):
+    """An epoch of shuffled, mirrored, normalised batches, by as many processes as ours has threads for it."""
+    data, size = task["config"]["data"], task["config"]["train"]["batch_size"]
+    decode, versions = DECODERS[side]()
+    faces = Faces(task["folder"], decode, DEVIATIONS[data["normalise"]])
+    loader = torch.utils.data.DataLoader(
+        faces, size, shuffle=True, num_workers=data["workers"], drop_last=True, persistent_workers=0 < data["workers"]
+    )
+
+    def epoch():
+        for images, labels in loader:
+            assert images.dtype == torch.float32 and len(labels) == size
+
+    return epoch, len(loader) * size, versions
+
+
+class Faces(torch.utils.data.Dataset):
+    """The images of a folder with one sub-folder per identity, each mirrored by a coin."""
+
+    def __init__(self, root, decode, deviation):
+        identities = sorted(entry.path for entry in os.scandir(root) if entry.is_dir())
+        self.faces = [
+            (face.path, label) for label, folder in enumerate(identities) for face in os.scandir(folder)
+        ]
+        self.decode, self.deviation = decode, deviation
+
+    def __len__(self):
+        return len(self.faces)
+
+    def __getitem__(self, index):
+        path, label = self.faces[index]
+        pixels = self.decode(path)
+        if random.random() < 0.5:
+            pixels = pixels[:, ::-1]
+        pixels = torch.from_numpy(numpy.ascontiguousarray(pixels.transpose(2, 0, 1)))
+        return pixels.to(torch.float32).sub_(127.5).div_(self.deviation), label
+
+
+def pillow():
+    """How Pillow decodes, and its version."""
+    import PIL
+
+    return with_pillow, {"pillow": PIL.__version__}
+
+
+def with_pillow(path):
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return numpy.asarray(image.convert("RGB"))
+
+
+def opencv():
+    """How OpenCV decodes, and its version."""
+    import cv2
+
+    return with_opencv, {"opencv": cv2.__version__}
+
+
+def with_opencv(path):
+    import cv2
+
+    # Two processes are at work already.
+    cv2.setNumThreads(0)
+    return cv2.imread(path)[:, :, ::-1]
+
+
+KINDS = {"training": training, "inference": inference, "head": head, "loading": loading}
+DECODERS = {"pillow": pillow, "open_cv": opencv}
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,139 @@
+//! `cargo xtask bench peer`: the same work here, in PyTorch and in ONNX Runtime, in turns; ratios of time and memory.
+//! Knows no operator; each side is a process that is told what to do.
+
+mod child;
+mod faces;
+mod figures;
+mod jobs;
+mod machine;
+mod measure;
+mod protocol;
+mod table;
+mod work;
+pub(super) mod worker;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Context;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use self::faces::DrawnFaces;
+use self::figures::Row;
+use self::measure::{Measure, Measured, Sides};
+use self::protocol::Side;
+use self::work::{Choice, Work};
+use super::peer::Peer;
+use super::scratch::Scratch;
+use crate::cli::PeerArguments;
+use crate::output;
+
+/// What the script imports whatever it does.
+const MODULES: [&str; 2] = ["torch", "numpy"];
+
+const ROUNDS: u64 = 7;
+const QUICK_ROUNDS: u64 = 2;
+
+/// All that was measured.
+#[derive(Debug, Default)]
+struct Report {
+    works: Vec<Measurements>,
+    rows: Vec<Row>,
+    versions: BTreeMap<String, String>,
+    /// What was left out, a line each.
+    notes: Vec<String>,
+}
+
+/// One work on all sides.
+#[derive(Debug, Serialize)]
+struct Measurements {
+    work: &'static str,
+    sides: Vec<Measured>,
+}
+
+/// Measures, and prints the figures.
+///
+/// # Errors
+/// If there is no PyTorch, a side fails, or with `--check` a figure misses its least.
+pub(super) fn run(arguments: &PeerArguments) -> anyhow::Result<()> {
+    let choice = if arguments.quick { Choice::Quick } else { Choice::Full };
+    let works = work::choose(choice, &arguments.only)?;
+    let peer = Peer::find(&MODULES)?;
+    let scratch = Scratch::new(None)?;
+    let mut report = Report::default();
+    for work in works {
+        report.add(work, arguments, &peer, &scratch)?;
+    }
+    if arguments.json {
+        output::json(&report.document(arguments))?;
+    } else {
+        output::text(&report.markdown(arguments))?;
+    }
+    if arguments.check { figures::check(&report.rows) } else { Ok(()) }
+}
+
+impl Report {
+    fn add(&mut self, work: &Work, arguments: &PeerArguments, peer: &Peer, scratch: &Scratch) -> anyhow::Result<()> {
+        let faces = work.drawn().map(|drawn| DrawnFaces::in_folder(scratch.path(), drawn)).transpose()?;
+        let task = work.task(&arguments.set, faces.as_ref()).with_context(|| work.name.to_owned())?;
+        let measure = Measure {
+            command: &|side| command(side, arguments.threads.get(), peer, scratch.path()),
+            threads: arguments.threads.get(),
+            rounds: arguments.rounds.map_or(if arguments.quick { QUICK_ROUNDS } else { ROUNDS }, u64::from),
+            turns: work.turns,
+        };
+        let Sides { measured, versions, missing } = measure.sides(work.name, &task)?;
+        let is_asked = |name: &str| arguments.only.is_empty() || arguments.only.iter().any(|only| only == name);
+        for target in work.targets.iter().filter(|target| is_asked(target.name)) {
+            match Row::new(target, &task, &measured) {
+                Some(row) => self.rows.push(row),
+                None => self.notes.push(format!("{}: the system does not tell the peak memory", target.name)),
+            }
+        }
+        let left_out = |(side, what): (Side, String)| format!("{}: without {}: {what}", work.name, side.label());
+        self.notes.extend(missing.into_iter().map(left_out));
+        self.versions.extend(versions);
+        self.works.push(Measurements { work: work.name, sides: measured });
+        Ok(())
+    }
+
+    fn document(&self, arguments: &PeerArguments) -> Value {
+        json!({
+            "processor": machine::processor(),
+            "threads": arguments.threads,
+            "date": machine::today(),
+            "versions": self.versions,
+            "rows": self.rows,
+            "works": self.works,
+            "notes": self.notes,
+        })
+    }
+
+    fn markdown(&self, arguments: &PeerArguments) -> String {
+        let works = self.works.iter().map(|measured| (measured.work, measured.sides.as_slice()));
+        let versions: Vec<String> = self.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
+        let (processor, threads, today) = (machine::processor(), arguments.threads, machine::today());
+        let notes: Vec<String> = self.notes.iter().map(|note| format!("\n- {note}")).collect();
+        format!(
+            "{}\n{}\n{processor}, {threads} threads on each side, {}; {today}\n{}\n",
+            table::rows(&self.rows),
+            table::sides(works),
+            versions.join(", "),
+            notes.concat()
+        )
+    }
+}
+
+/// The process of a side.
+fn command(side: Side, threads: usize, peer: &Peer, folder: &Path) -> anyhow::Result<Command> {
+    if side == Side::Ours {
+        let mut command = Command::new(std::env::current_exe().context("the path of this program")?);
+        command.args(["bench", "worker"]);
+        return Ok(command);
+    }
+    let mut command = peer.command("speed.py", folder)?;
+    command.env("OMP_NUM_THREADS", threads.to_string()).env("PYTHONWARNINGS", "ignore");
+    Ok(command)
+}

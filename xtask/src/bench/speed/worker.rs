@@ -1,0 +1,83 @@
+//! `cargo xtask bench worker`: our side, which reads commands on stdin and answers on stdout, a line each.
+//! Knows no other side and no round; it does what it is told, and says how long that took.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, Write};
+
+use anyhow::{Context, bail};
+
+use super::jobs::{self, Job};
+use super::protocol::{Answer, Ran, Ready, Request, Side};
+use crate::host;
+
+/// Works until there are no more commands.
+///
+/// # Errors
+/// If stdin or stdout fail; a command that cannot be done is an answer.
+pub(crate) fn run() -> anyhow::Result<()> {
+    serve(std::io::stdin().lock(), std::io::stdout().lock())
+}
+
+fn serve(requests: impl BufRead, mut answers: impl Write) -> anyhow::Result<()> {
+    let mut job = None;
+    for line in requests.lines() {
+        let answer = answer(&line.context("stdin")?, &mut job);
+        let answer = answer.unwrap_or_else(|error| Answer::Error(crate::describe(&error)));
+        writeln!(answers, "{}", serde_json::to_string(&answer)?).and_then(|()| answers.flush()).context("stdout")?;
+    }
+    Ok(())
+}
+
+fn answer(line: &str, job: &mut Option<Box<dyn Job>>) -> anyhow::Result<Answer> {
+    let request = serde_json::from_str(line).with_context(|| format!("expected a command in JSON, got `{line}`"))?;
+    match (request, job.as_mut()) {
+        (Request::Prepare { side: Side::Ours, threads, task }, None) => {
+            let peak_bytes = host::peak_memory_bytes();
+            use_threads(threads)?;
+            let prepared = jobs::prepare(&task)?;
+            let ready = Ready { items: prepared.items(), peak_bytes, versions: BTreeMap::new() };
+            *job = Some(prepared);
+            Ok(Answer::Ready(ready))
+        }
+        (Request::Prepare { side: Side::Ours, .. }, Some(_)) => {
+            bail!("prepare: expected once, got it again; begin a new process for another task")
+        }
+        (Request::Prepare { side, .. }, _) => bail!("side: expected `ours`, got `{side:?}`"),
+        (Request::Run { .. }, None) => bail!("run: expected `prepare` before"),
+        (Request::Run { repetitions }, Some(job)) => {
+            let seconds = job.repeat(repetitions)?.as_secs_f64();
+            Ok(Answer::Ran(Ran { seconds, peak_bytes: host::peak_memory_bytes() }))
+        }
+    }
+}
+
+/// All our operators share rayon's pool, which is made once.
+fn use_threads(threads: usize) -> anyhow::Result<()> {
+    if threads < 1 {
+        bail!("threads: expected at least 1, got 0");
+    }
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("threads")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(line: &str) -> String {
+        let mut answers = Vec::new();
+        serve(line.as_bytes(), &mut answers).unwrap();
+        String::from_utf8(answers).unwrap()
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_answered_with_why() {
+        insta::assert_snapshot!(check(r#"{"do": "run", "repetitions": 1}"#), @r#"{"error":"run: expected `prepare` before"}"#);
+        insta::assert_snapshot!(check("go"), @r#"{"error":"expected a command in JSON, got `go`: expected value at line 1 column 1"}"#);
+        insta::assert_snapshot!(check(r#"{"do": "stop"}"#), @r#"{"error":"expected a command in JSON, got `{\"do\": \"stop\"}`: unknown variant `stop`, expected `prepare` or `run` at line 1 column 13"}"#);
+    }
+
+    #[test]
+    fn no_command_is_no_answer() {
+        assert_eq!(check(""), "");
+    }
+}
