@@ -62,6 +62,7 @@ impl SideProcess {
     pub(super) fn finish(mut self) -> anyhow::Result<()> {
         self.requests = None;
         let status = self.process.wait().with_context(|| self.side.label().to_owned())?;
+        interrupt::check()?;
         if !status.success() {
             bail!("{}: {status}; its own words stand above", self.side.label());
         }

@@ -1,4 +1,4 @@
-//! What was measured on, and when: the processor's name and the day.
+//! What was measured on, and when: the processor's name, how busy it was, and the day.
 //! Knows no work.
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,6 +12,26 @@ pub(super) fn processor() -> String {
 /// The first `model name` of Linux's list of processors.
 fn model_name(list: &str) -> Option<&str> {
     list.lines().find_map(|line| Some(line.strip_prefix("model name")?.split_once(':')?.1.trim()))
+}
+
+/// Above this load a machine is busy with something else.
+const BUSY: f64 = 0.5;
+
+/// What is to be said of a machine that is busy before anything is measured; nothing where the system does not tell.
+///
+/// Threads of PyTorch that wait for each other keep their processors for a while, by the habit of the library that runs
+/// them; on a busy machine that can double its times, and `OMP_WAIT_POLICY=PASSIVE` ends it.
+pub(super) fn busy() -> Option<String> {
+    busy_words(&std::fs::read_to_string("/proc/loadavg").ok()?)
+}
+
+fn busy_words(averages: &str) -> Option<String> {
+    let load: f64 = averages.split_whitespace().next()?.parse().ok()?;
+    (BUSY < load).then(|| {
+        format!(
+            "the machine was busy before (load {load}): trust no figure; OMP_WAIT_POLICY=PASSIVE helps PyTorch there"
+        )
+    })
 }
 
 /// Today in UTC, such as `2025-03-09`.
@@ -66,6 +86,13 @@ mod tests {
             "2100-03-01",
         ];
         assert_eq!(dates, expected);
+    }
+
+    #[test]
+    fn a_busy_machine_is_noted() {
+        insta::assert_snapshot!(busy_words("6.31 5.36 5.88 7/129 27173\n").unwrap(), @"the machine was busy before (load 6.31): trust no figure; OMP_WAIT_POLICY=PASSIVE helps PyTorch there");
+        assert_eq!(busy_words("0.50 5.36 5.88 7/129 27173\n"), None);
+        assert_eq!(busy_words(""), None);
     }
 
     #[test]

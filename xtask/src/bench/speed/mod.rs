@@ -42,7 +42,7 @@ struct Report {
     works: Vec<Measurements>,
     rows: Vec<Row>,
     versions: BTreeMap<String, String>,
-    /// What was left out, a line each.
+    /// What was left out and what else to know, a line each.
     notes: Vec<String>,
 }
 
@@ -62,7 +62,9 @@ pub(super) fn run(arguments: &PeerArguments) -> anyhow::Result<()> {
     let works = work::choose(choice, &arguments.only)?;
     let peer = Peer::find(&MODULES)?;
     let scratch = Scratch::new(None)?;
-    let mut report = Report::default();
+    let busy = machine::busy();
+    busy.iter().for_each(|words| eprintln!("{words}"));
+    let mut report = Report { notes: busy.into_iter().collect(), ..Report::default() };
     for work in works {
         report.add(work, arguments, &peer, &scratch)?;
     }
