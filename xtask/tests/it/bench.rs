@@ -128,8 +128,11 @@ fn worker(requests: &[Value]) -> Vec<Value> {
     let mut command = xtask(folder.path());
     command.args(["bench", "worker"]).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut process = command.spawn().unwrap();
-    let lines: String = requests.iter().map(|request| format!("{request}\n")).collect();
-    process.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    let mut input = process.stdin.take().unwrap();
+    for request in requests {
+        writeln!(input, "{request}").unwrap();
+    }
+    drop(input);
     let output = process.wait_with_output().unwrap();
     assert!(output.status.success());
     output.stdout.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()

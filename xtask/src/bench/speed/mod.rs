@@ -63,7 +63,9 @@ pub(super) fn run(arguments: &PeerArguments) -> anyhow::Result<()> {
     let peer = Peer::find(&MODULES)?;
     let scratch = Scratch::new(None)?;
     let busy = machine::busy();
-    busy.iter().for_each(|words| eprintln!("{words}"));
+    if let Some(words) = &busy {
+        eprintln!("{words}");
+    }
     let mut report = Report { notes: busy.into_iter().collect(), ..Report::default() };
     for work in works {
         report.add(work, arguments, &peer, &scratch)?;
