@@ -406,11 +406,10 @@ fn correlate_block<T: Element, const STRIDE: usize, const SIZE: usize, const N: 
     for (down, line) in lines.iter().enumerate() {
         for column in 0..(N - 1) * STRIDE + 3 {
             let x: [T; L] = load(line, column * channels + channel);
-            for turn in 0..SIZE {
-                let x = turned_lanes::<T, L, SIZE>(&x, turn);
+            for (turn, x) in turns::<T, L, SIZE>(&x).iter().enumerate() {
                 for (pixel, sum) in sums.iter_mut().enumerate() {
                     if pixel * STRIDE <= column && column < pixel * STRIDE + 3 {
-                        add_products(&x, &weights[down * 3 + column - pixel * STRIDE][turn], sum);
+                        add_products(x, &weights[down * 3 + column - pixel * STRIDE][turn], sum);
                     }
                 }
             }
@@ -454,11 +453,10 @@ fn weight_gradient_block<T: Element, const STRIDE: usize, const SIZE: usize, con
         let mut sums = [[[T::ZERO; L]; SIZE]; 3];
         for column in 0..(N - 1) * STRIDE + 3 {
             let x: [T; L] = load(line, column * channels + channel);
-            for turn in 0..SIZE {
-                let x = turned_lanes::<T, L, SIZE>(&x, turn);
+            for (turn, x) in turns::<T, L, SIZE>(&x).iter().enumerate() {
                 for (pixel, gradient) in gradients.iter().enumerate() {
                     if pixel * STRIDE <= column && column < pixel * STRIDE + 3 {
-                        add_products(&x, gradient, &mut sums[column - pixel * STRIDE][turn]);
+                        add_products(x, gradient, &mut sums[column - pixel * STRIDE][turn]);
                     }
                 }
             }
@@ -471,10 +469,11 @@ fn weight_gradient_block<T: Element, const STRIDE: usize, const SIZE: usize, con
     }
 }
 
-/// The channels of whole groups, turned round by `turn` places within each.
+/// The channels of whole groups, turned round by 0 to `SIZE` − 1 places within each.
 #[inline(always)]
-fn turned_lanes<T: Element, const L: usize, const SIZE: usize>(x: &[T; L], turn: usize) -> [T; L] {
-    std::array::from_fn(|lane| x[lane - lane % SIZE + turn_of(lane % SIZE, turn, SIZE)])
+fn turns<T: Element, const L: usize, const SIZE: usize>(x: &[T; L]) -> [[T; L]; SIZE] {
+    let turned = |turn: usize, lane: usize| x[lane - lane % SIZE + turn_of(lane % SIZE, turn, SIZE)];
+    std::array::from_fn(|turn| std::array::from_fn(|lane| turned(turn, lane)))
 }
 
 /// `L` values from `start` on.

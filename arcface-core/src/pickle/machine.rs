@@ -182,13 +182,11 @@ impl<'a> Machine<'a> {
 
     /// Pushes a value that takes one byte of the pickle and is the same wherever it stands: it is kept once.
     fn constant(&mut self, which: usize, node: Node<'a>) -> Said<()> {
-        match self.constants[which] {
-            Some(id) => self.stack(id),
-            None => {
-                self.constants[which] = Some(self.slots.len() as Id);
-                self.push(node)
-            }
+        if let Some(id) = self.constants[which] {
+            return self.stack(id);
         }
+        self.constants[which] = Some(self.slots.len() as Id);
+        self.push(node)
     }
 
     fn stack(&mut self, id: Id) -> Said<()> {
