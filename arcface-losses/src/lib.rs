@@ -35,7 +35,7 @@ mod warmup;
 
 pub use arcface_core::{Error, Margin as Radians, Result};
 pub use objective::{Evaluation, HeadShape, Objective, Output};
-pub use options::{HeadOptions, Pooling, defaults, resolve};
+pub use options::{Chunk, HeadOptions, Pooling, defaults, resolve};
 pub use registry::{LossEntry, find, losses};
 pub use serde;
 pub use toml;

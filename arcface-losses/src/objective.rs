@@ -15,11 +15,11 @@ use rand_distr::StandardNormal;
 use rayon::prelude::*;
 use toml::{Table, Value};
 
-use crate::head::dense::{self, Input, Rule};
+use crate::head::dense::{Input, Rule};
 use crate::head::sub_center::Pool;
-use crate::head::{alone, softmax};
+use crate::head::{self, alone, softmax};
 use crate::margin::{Margin, take_state};
-use crate::options::{HeadOptions, Pooling, Resolved, WeightedTerm};
+use crate::options::{Chunk, HeadOptions, Pooling, Resolved, WeightedTerm};
 use crate::registry::{LossEntry, Part};
 use crate::warmup::WarmUp;
 
@@ -73,7 +73,7 @@ pub struct Objective {
 #[derive(Debug)]
 enum Head {
     /// Unit class centers with a margin.
-    Cosine { margin: Box<dyn Margin>, rule: Rule },
+    Cosine { margin: Box<dyn Margin>, rule: Rule, chunk: Chunk },
     /// W·x + b.
     Softmax,
     /// No class centers: terms alone.
@@ -302,7 +302,7 @@ impl Objective {
             sine_floor: sphere::sine_floor(T::DTYPE),
         };
         let output = match &mut self.head {
-            Head::Cosine { margin, rule } => dense::forward(&input, rule, margin.as_mut(), &self.terms),
+            Head::Cosine { margin, rule, chunk } => head::forward(&input, rule, *chunk, margin.as_mut(), &self.terms),
             Head::Softmax => softmax::forward(&input, &bias),
             Head::None => alone::forward(&input, &self.terms),
         };
@@ -382,7 +382,7 @@ fn cosine_head(margin: Box<dyn Margin>, options: &HeadOptions) -> Head {
     };
     let rule = Rule { scale: options.scale.get(), pool, sub_centers: options.sub_centers.get() };
     let margin = if options.warmup_steps == 0 { margin } else { Box::new(WarmUp::new(margin, options.warmup_steps)) };
-    Head::Cosine { margin, rule }
+    Head::Cosine { margin, rule, chunk: options.chunk }
 }
 
 fn check_shape(shape: &HeadShape<'_>) -> Result<()> {

@@ -1,6 +1,8 @@
 //! The parameters of a loss as a table: those of the head, which every margin takes, and the margin's own.
 //! Knows no tensors; values are proven here, once.
 
+use std::num::NonZeroUsize;
+
 use arcface_core::{Error, Result, Scale};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
@@ -20,6 +22,42 @@ pub enum Pooling {
     Soft,
 }
 
+/// How many classes the head takes at a time: the memory beyond centers and gradients is that of their cosines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "Value", into = "Value")]
+pub enum Chunk {
+    /// As many as stay near the core; `"auto"`.
+    #[default]
+    Auto,
+    /// All at once, in the head that a loss with terms uses anyway; `"dense"`.
+    Dense,
+    /// So many.
+    Classes(NonZeroUsize),
+}
+
+impl TryFrom<Value> for Chunk {
+    type Error = Error;
+    fn try_from(value: Value) -> Result<Self> {
+        let classes = value.as_integer().and_then(|classes| usize::try_from(classes).ok()).and_then(NonZeroUsize::new);
+        match (value.as_str(), classes) {
+            (Some("auto"), _) => Ok(Self::Auto),
+            (Some("dense"), _) => Ok(Self::Dense),
+            (_, Some(classes)) => Ok(Self::Classes(classes)),
+            _ => Err(Error::value("value", "\"auto\", \"dense\" or a number of classes, at least 1", value)),
+        }
+    }
+}
+
+impl From<Chunk> for Value {
+    fn from(chunk: Chunk) -> Self {
+        match chunk {
+            Chunk::Auto => "auto".into(),
+            Chunk::Dense => "dense".into(),
+            Chunk::Classes(classes) => Self::Integer(classes.get() as i64),
+        }
+    }
+}
+
 /// The parameters that every loss with a head of unit class centers takes beside its own.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default)]
@@ -34,6 +72,8 @@ pub struct HeadOptions {
     pub gamma_pooling: NonNegative,
     /// The margin grows linearly from none over the first steps; 0: from the first step on it is whole.
     pub warmup_steps: u64,
+    /// Classes that are taken at a time.
+    pub chunk: Chunk,
     /// Terms to add: `name`, `weight` and the term's own parameters.
     pub terms: Vec<Table>,
 }
@@ -46,6 +86,7 @@ impl Default for HeadOptions {
             pooling: Pooling::Max,
             gamma_pooling: units::valid(10.0),
             warmup_steps: 0,
+            chunk: Chunk::Auto,
             terms: Vec::new(),
         }
     }

@@ -9,10 +9,11 @@ use std::ops::Neg;
 
 use candle_core::{CpuStorage, DType, Layout, Tensor, WithDType};
 
+use super::exponential::Exponential;
 use crate::{Error, Result};
 
 /// A floating-point type that every operator works in.
-pub trait Element: WithDType + Debug + Default + Neg<Output = Self> + Sum {
+pub trait Element: WithDType + Debug + Default + Exponential + Neg<Output = Self> + Sum {
     /// 0.
     const ZERO: Self;
     /// 1.

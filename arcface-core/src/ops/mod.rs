@@ -10,6 +10,7 @@ mod dense;
 mod depthwise;
 pub mod dropout;
 pub mod element;
+pub mod exponential;
 mod geometry;
 pub mod layout;
 pub mod linear;

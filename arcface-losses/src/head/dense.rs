@@ -5,11 +5,12 @@ use arcface_core::ops::element::Element;
 use arcface_core::ops::matmul::{Accumulate, MatRef, matmul};
 use rayon::prelude::*;
 
-use super::rows::{RowResult, RowRule, RowTarget, prepare, replace_by_gradient};
+use super::meeting::{Centers, meet, row_rule};
+use super::rows::{RowResult, RowRule, RowTarget, replace_by_gradient};
 use super::sub_center::Pool;
 use super::terms::{self, Meeting};
 use super::unit::UnitRows;
-use crate::margin::{Margin, MarginBatch, NonTarget};
+use crate::margin::Margin;
 use crate::options::WeightedTerm;
 
 /// A batch and the centers it meets.
@@ -67,8 +68,8 @@ pub(crate) fn forward<T: Element>(
     let x = UnitRows::new(input.embeddings, input.embedding_size);
     let w = UnitRows::new(input.centers, input.embedding_size);
     let mut cosines = product(x.matrix(), w.matrix().transposed());
-    let mut rows = targets(&x, &w, input, rule);
-    let target_cosines = apply_margin(&mut rows, &x.norms, input, rule, margin);
+    let centers = Centers::all(input.centers, rule.sub_centers * input.embedding_size);
+    let (mut rows, target_cosines) = meet(&x, &centers, input, rule, margin);
     let term = terms::evaluate(terms, &Meeting { x: &x, w: &w, cosines: &cosines, rows: &rows, input, rule });
     rows.iter_mut().zip(&term.d_target_cosines).for_each(|(row, d_term)| row.d_term = *d_term);
     let results = softmax_rows(&mut cosines, &rows, &row_rule(rule, margin.non_target(), rows.len()));
@@ -101,36 +102,4 @@ pub(crate) fn softmax_rows<T: Element>(cosines: &mut [T], rows: &[RowTarget], ru
 /// Summed in the order of the rows, whatever thread made them.
 pub(crate) fn mean_loss(results: &[RowResult]) -> f64 {
     results.iter().map(|row| row.loss).sum::<f64>() / results.len() as f64
-}
-
-/// The rows with their target cosines, before the margin.
-fn targets<T: Element>(x: &UnitRows<'_, T>, w: &UnitRows<'_, T>, input: &Input<'_, T>, rule: &Rule) -> Vec<RowTarget> {
-    let k = rule.sub_centers;
-    let cosines = |(row, &label): (usize, &u32)| {
-        let first = label as usize * k;
-        RowTarget::new(label as usize, (first..first + k).map(|center| x.cosine(row, w, center)).collect())
-    };
-    input.labels.par_iter().enumerate().map(cosines).collect()
-}
-
-/// Fills in the margin's targets and penalties; returns the pooled target cosines.
-fn apply_margin<T: Element>(
-    rows: &mut [RowTarget],
-    norms: &[f64],
-    input: &Input<'_, T>,
-    rule: &Rule,
-    margin: &mut dyn Margin,
-) -> Vec<f64> {
-    let target_cosines: Vec<f64> = rows.iter().map(|row| rule.pool.pool(&row.cosines)).collect();
-    let Input { step, seed, sine_floor, .. } = *input;
-    let batch = MarginBatch { target_cosines: &target_cosines, norms, step, seed, sine_floor };
-    for (row, (target, penalty)) in rows.iter_mut().zip(prepare(margin, &batch)) {
-        (row.target, row.penalty) = (target, penalty);
-    }
-    target_cosines
-}
-
-fn row_rule(rule: &Rule, non_target: NonTarget, batch: usize) -> RowRule {
-    let Rule { scale, pool, sub_centers } = *rule;
-    RowRule { scale, non_target, pool, sub_centers, weight: 1.0 / batch as f64 }
 }

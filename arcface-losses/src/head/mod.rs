@@ -3,19 +3,45 @@
 //!
 //! A margin sees one row at a time, so that a head alone decides where the centers live:
 //!
-//! - [`dense`]: all class centers (C, D) and the whole matrix of cosines (B, C);
-//! - [`sub_center`]: K centers per class (C, K, D), pooled to one cosine per class;
+//! - [`chunked`]: class centers (C, K, D), K of them pooled to one cosine per class, chunk of classes by chunk;
+//! - [`dense`]: the same with the whole matrix of cosines (B, C·K), which terms look at;
+//! - [`sub_center`]: how K cosines become one;
 //! - [`softmax`]: plain W·x + b, nothing normalised;
 //! - [`alone`]: no centers, terms of the embeddings only.
 //!
-//! Heads that sample negative centers (Partial-FC), walk through the classes in chunks or share them between ranks
-//! belong beside these: each prepares rows with [`rows::prepare`], reduces its part of a row as [`rows`] does, and
-//! pulls unit gradients back through [`unit::UnitRows`].
+//! Heads that share the classes between ranks belong beside these: each lets embeddings [`meeting::meet`] their own
+//! centers, reduces its part of a row and [`rows::finish`]es it.
+
+use arcface_core::ops::element::Element;
+
+use self::dense::{Input, Output, Rule};
+use self::meeting::Centers;
+use crate::margin::Margin;
+use crate::options::{Chunk, WeightedTerm};
 
 pub(crate) mod alone;
+pub(crate) mod chunked;
 pub(crate) mod dense;
+mod lanes;
+pub(crate) mod meeting;
 pub(crate) mod rows;
 pub(crate) mod softmax;
 pub(crate) mod sub_center;
 pub(crate) mod terms;
 pub(crate) mod unit;
+
+/// The loss of a batch with class centers, and its gradients; terms look at all cosines, so that they need the dense
+/// head.
+pub(crate) fn forward<T: Element>(
+    input: &Input<'_, T>,
+    rule: &Rule,
+    chunk: Chunk,
+    margin: &mut dyn Margin,
+    terms: &[WeightedTerm],
+) -> Output<T> {
+    if chunk == Chunk::Dense || !terms.is_empty() {
+        return dense::forward(input, rule, margin, terms);
+    }
+    let centers = Centers::all(input.centers, rule.sub_centers * input.embedding_size);
+    chunked::forward(input, centers, rule, chunk, margin)
+}

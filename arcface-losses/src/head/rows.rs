@@ -78,15 +78,35 @@ pub(crate) fn replace_by_gradient<T: Element>(
 ) -> RowResult {
     non_target_logits(cosines, row, rule, logits);
     let (top, sum) = exponentials(logits);
+    let Finished { result, factor, d_target } = finish(row, rule, top, sum);
+    spread_non_targets(cosines, row, rule, logits, factor);
+    let own = row.label * rule.sub_centers..(row.label + 1) * rule.sub_centers;
+    spread_target(rule.pool, d_target, &row.cosines, &mut cosines[own]);
+    result
+}
+
+/// A row whose non-target logits are known by their largest and their sum.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Finished {
+    pub(crate) result: RowResult,
+    /// s·(1 − p_y)/(B·Σ e^{z_j − max}), which makes a gradient by cosθ_j of an exponential.
+    pub(crate) factor: f64,
+    /// The gradient by the pooled target cosine.
+    pub(crate) d_target: f64,
+}
+
+/// Loss and gradients of a row with R = `sum`·e^`top`.
+pub(crate) fn finish(row: &RowTarget, rule: &RowRule, top: f64, sum: f64) -> Finished {
     let gap = top + sum.ln() - rule.scale * row.target.value;
     let missing = sigmoid(gap); // 1 − p_y
     let d_logit = rule.weight * rule.scale * missing;
-    spread_non_targets(cosines, row, rule, logits, d_logit / sum);
-    let d_target = row.d_term - d_logit * row.target.d_cosine;
-    let own = row.label * rule.sub_centers..(row.label + 1) * rule.sub_centers;
-    spread_target(rule.pool, d_target, &row.cosines, &mut cosines[own]);
     let d_norm = rule.weight * row.penalty.d_norm - d_logit * row.target.d_norm;
-    RowResult { loss: softplus(gap) + row.penalty.value, d_norm }
+    Finished {
+        result: RowResult { loss: softplus(gap) + row.penalty.value, d_norm },
+        // Without another class there is nothing to share out.
+        factor: if sum <= 0.0 { 0.0 } else { d_logit / sum },
+        d_target: row.d_term - d_logit * row.target.d_cosine,
+    }
 }
 
 /// z_j of every class, −∞ at the target.
@@ -124,7 +144,7 @@ fn spread_non_targets<T: Element>(cosines: &mut [T], row: &RowTarget, rule: &Row
 }
 
 /// Writes the gradients of the target's cosines, which are known in f64.
-fn spread_target<T: Element>(pool: Pool, gradient: f64, cosines: &[f64], out: &mut [T]) {
+pub(crate) fn spread_target<T: Element>(pool: Pool, gradient: f64, cosines: &[f64], out: &mut [T]) {
     let mut gradients = cosines.to_vec();
     pool.spread(gradient, &mut gradients);
     out.iter_mut().zip(gradients).for_each(|(out, gradient)| *out = T::from_f64(gradient));

@@ -50,12 +50,12 @@ impl<'a, T: Element> UnitRows<'a, T> {
         self.row(index).iter().map(|x| x.to_f64() / norm).collect()
     }
 
-    /// The cosine of row `index` and row `other_index` of `other`, in f64 whatever T is and within [−1, 1].
+    /// The cosine of row `index` and `other`, in f64 whatever T is and within [−1, 1].
     ///
     /// The margin's derivative grows as 1/sinθ, so that the target cosine must be better than the matrix product's.
-    pub(crate) fn cosine(&self, index: usize, other: &Self, other_index: usize) -> f64 {
-        let norms = self.norms[index].max(NORM_FLOOR) * other.norms[other_index].max(NORM_FLOOR);
-        (dot(self.row(index), other.row(other_index)) / norms).clamp(-1.0, 1.0)
+    pub(crate) fn cosine(&self, index: usize, other: &[T]) -> f64 {
+        let norms = self.norms[index].max(NORM_FLOOR) * dot(other, other).sqrt().max(NORM_FLOOR);
+        (dot(self.row(index), other) / norms).clamp(-1.0, 1.0)
     }
 
     /// The gradient by the raw rows: (g − (g·x̂)x̂)/‖x‖ + (dL/d‖x‖)·x̂, where g is the gradient by x̂.

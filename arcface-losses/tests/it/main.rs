@@ -3,6 +3,7 @@
 // A test that cannot go on says where.
 #![allow(clippy::unwrap_used)]
 
+mod chunked;
 mod conformance;
 mod golden;
 mod gradients;

@@ -69,6 +69,7 @@ fn complete(name: &str, given: &str) -> String {
 fn complete_parameters() {
     assert_snapshot!(complete("arcface", ""), @r#"
     beyond_pi = "linear"
+    chunk = "auto"
     gamma_pooling = 10.0
     gradient = "exact"
     margin = 0.5
@@ -80,6 +81,7 @@ fn complete_parameters() {
     "#);
     assert_snapshot!(complete("subcenter_arcface", "margin = 0.3; sub_centers = 5"), @r#"
     beyond_pi = "linear"
+    chunk = "auto"
     gamma_pooling = 10.0
     gradient = "exact"
     margin = 0.3
@@ -91,6 +93,7 @@ fn complete_parameters() {
     "#);
     assert_snapshot!(complete("sphereface", "form = 'integer'"), @r#"
     beyond_pi = "linear"
+    chunk = "auto"
     form = "integer"
     gamma = 0.12
     gamma_pooling = 10.0
@@ -110,6 +113,7 @@ fn complete_parameters() {
     "#);
     assert_snapshot!(complete("softmax", ""), @"");
     assert_snapshot!(complete("normface", "terms = [{ name = 'triplet', weight = 2 }, { name = 'intra' }]"), @r#"
+    chunk = "auto"
     gamma_pooling = 10.0
     pooling = "max"
     scale = 64.0
@@ -135,7 +139,7 @@ fn refused(name: &str, given: &str) -> String {
 #[test]
 fn messages_about_parameters() {
     assert_snapshot!(refused("arcfase", ""), @"no loss named `arcfase`; known: adaface, arcface, combined, cosface, curricularface, elastic_arcface, elastic_cosface, inter, intra, magface, normface, softmax, sphereface, subcenter_arcface, triplet");
-    assert_snapshot!(refused("arcface", "margn = 0.5"), @"loss `arcface` has no parameter `margn`; known: beyond_pi, gamma_pooling, gradient, margin, pooling, scale, sub_centers, terms, warmup_steps");
+    assert_snapshot!(refused("arcface", "margn = 0.5"), @"loss `arcface` has no parameter `margn`; known: beyond_pi, chunk, gamma_pooling, gradient, margin, pooling, scale, sub_centers, terms, warmup_steps");
     assert_snapshot!(refused("arcface", "margin = 28.6"), @"loss `arcface`: `margin`: expected radians within [0, π] (28.6° would be 0.4992 rad), got 28.6");
     assert_snapshot!(refused("arcface", "margin = -0.5"), @"loss `arcface`: `margin`: expected radians within [0, π], got -0.5");
     assert_snapshot!(refused("arcface", "margin = nan"), @"loss `arcface`: `margin`: expected radians within [0, π], got NaN");
@@ -149,6 +153,10 @@ fn messages_about_parameters() {
     assert_snapshot!(refused("arcface", "gradient = 'autograd'"), @"loss `arcface`: `gradient`: unknown variant `autograd`, expected `exact` or `straight_through`");
     assert_snapshot!(refused("arcface", "pooling = 'mean'"), @"loss `arcface`: `pooling`: unknown variant `mean`, expected `max` or `soft`");
     assert_snapshot!(refused("arcface", "warmup_steps = -1"), @"loss `arcface`: `warmup_steps`: invalid value: integer `-1`, expected u64");
+    for chunk in ["0", "-3", "0.5", "'all'"] {
+        let expected = "loss `arcface`: `chunk`: expected \"auto\", \"dense\" or a number of classes, at least 1, got ";
+        assert_eq!(refused("arcface", &format!("chunk = {chunk}")), expected.to_owned() + &chunk.replace('\'', "\""));
+    }
     assert_snapshot!(refused("softmax", "scale = 64"), @"loss `softmax` has no parameter `scale`; it has none");
     assert_snapshot!(refused("triplet", "mining = 'soft'"), @"loss `triplet`: `mining`: unknown variant `soft`, expected one of `semi_hard`, `all`, `hardest`");
     assert_snapshot!(refused("arcface", "terms = [{ weight = 1.0 }]"), @r#"terms: expected tables like { name = "intra", weight = 1.0 }, got one without a name"#);

@@ -1,0 +1,74 @@
+//! Embeddings meet the centers of their own classes: target cosines, and what the margin makes of them.
+//! Knows no other class.
+
+use arcface_core::ops::element::Element;
+use rayon::prelude::*;
+
+use super::dense::{Input, Rule};
+use super::rows::{RowRule, RowTarget, prepare};
+use super::unit::UnitRows;
+use crate::margin::{Margin, MarginBatch, NonTarget};
+
+/// Class centers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Centers<'a, T> {
+    /// (C, K, D).
+    values: &'a [T],
+    /// K·D.
+    pub(crate) width: usize,
+}
+
+impl<'a, T: Element> Centers<'a, T> {
+    /// All centers (C, K, D), K·D = `width`.
+    pub(crate) fn all(values: &'a [T], width: usize) -> Self {
+        Self { values, width }
+    }
+
+    /// C.
+    pub(crate) fn len(&self) -> usize {
+        self.values.len() / self.width
+    }
+
+    /// The K centers of a class (K, D).
+    pub(crate) fn of(&self, class: usize) -> &'a [T] {
+        self.range(class..class + 1)
+    }
+
+    /// The centers of `range` (n, K, D).
+    pub(crate) fn range(&self, range: std::ops::Range<usize>) -> &'a [T] {
+        &self.values[range.start * self.width..range.end * self.width]
+    }
+}
+
+/// The rows of a batch with margins on their targets, and the pooled target cosines.
+pub(crate) fn meet<T: Element>(
+    x: &UnitRows<'_, T>,
+    centers: &Centers<'_, T>,
+    input: &Input<'_, T>,
+    rule: &Rule,
+    margin: &mut dyn Margin,
+) -> (Vec<RowTarget>, Vec<f64>) {
+    let mut rows = targets(x, centers, input.labels);
+    let target_cosines: Vec<f64> = rows.iter().map(|row| rule.pool.pool(&row.cosines)).collect();
+    let Input { step, seed, sine_floor, .. } = *input;
+    let batch = MarginBatch { target_cosines: &target_cosines, norms: &x.norms, step, seed, sine_floor };
+    for (row, (target, penalty)) in rows.iter_mut().zip(prepare(margin, &batch)) {
+        (row.target, row.penalty) = (target, penalty);
+    }
+    (rows, target_cosines)
+}
+
+/// The rule of every row in a batch of `batch`.
+pub(crate) fn row_rule(rule: &Rule, non_target: NonTarget, batch: usize) -> RowRule {
+    let Rule { scale, pool, sub_centers } = *rule;
+    RowRule { scale, non_target, pool, sub_centers, weight: 1.0 / batch as f64 }
+}
+
+/// The rows with their target cosines, before the margin.
+fn targets<T: Element>(x: &UnitRows<'_, T>, centers: &Centers<'_, T>, labels: &[u32]) -> Vec<RowTarget> {
+    let target = |(row, &label): (usize, &u32)| {
+        let own = centers.of(label as usize).chunks_exact(x.width);
+        RowTarget::new(label as usize, own.map(|center| x.cosine(row, center)).collect())
+    };
+    labels.par_iter().enumerate().map(target).collect()
+}
