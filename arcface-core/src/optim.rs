@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use candle_core::{CpuStorage, DType, Device, InplaceOp2, Layout, Tensor, Var};
+use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Tensor, Var};
 use rayon::prelude::*;
 
 use crate::ops::element::Element;
@@ -15,7 +15,8 @@ use crate::{Error, Gradients, Parameter, Parameters, Result, Role, multiversion}
 pub trait Optimizer {
     /// Moves every trained parameter that has a gradient by one step, in place.
     ///
-    /// Gradients of names that `parameters` lacks or does not train are left alone.
+    /// Gradients of names that `parameters` lacks or does not train are left alone. Where a gradient is of some rows,
+    /// the others neither move nor decay, and their moments stay.
     ///
     /// # Errors
     /// If a gradient has another shape or type than its parameter; the message names it.
@@ -84,13 +85,13 @@ impl Sgd {
 
 impl Optimizer for Sgd {
     fn step(&mut self, parameters: &Parameters, gradients: &Gradients, learning_rate: f64) -> Result<()> {
-        for (name, parameter, gradient) in moved(parameters, gradients)? {
+        for Moved { name, parameter, gradient, rows } in moved(parameters, gradients)? {
             let rule = SgdRule {
                 momentum: self.config.momentum,
                 weight_decay: decay(parameter, self.config.weight_decay),
                 learning_rate,
             };
-            update(&parameter.var, gradient, [self.velocity.of(name, &parameter.var)?], rule)?;
+            update(&parameter.var, gradient, rows, [self.velocity.of(name, &parameter.var)?], rule)?;
         }
         Ok(())
     }
@@ -172,11 +173,11 @@ impl AdamW {
 
 impl Optimizer for AdamW {
     fn step(&mut self, parameters: &Parameters, gradients: &Gradients, learning_rate: f64) -> Result<()> {
-        for (name, parameter, gradient) in moved(parameters, gradients)? {
+        for Moved { name, parameter, gradient, rows } in moved(parameters, gradients)? {
             let step = self.steps.get(name).map_or(1, |steps| steps + 1);
             let rule = self.rule(parameter, step, learning_rate);
             let moments = [self.mean.of(name, &parameter.var)?, self.square.of(name, &parameter.var)?];
-            update(&parameter.var, gradient, moments, rule)?;
+            update(&parameter.var, gradient, rows, moments, rule)?;
             self.steps.insert(name.to_owned(), step);
         }
         Ok(())
@@ -297,14 +298,24 @@ multiversion! {
     }
 }
 
+/// A parameter that is about to move.
+struct Moved<'a> {
+    name: &'a str,
+    parameter: &'a Parameter,
+    gradient: &'a Tensor,
+    /// The rows that it is of; none if it is of all.
+    rows: Option<&'a [u32]>,
+}
+
 /// Trained parameters with their gradients, checked.
-fn moved<'a>(
-    parameters: &'a Parameters,
-    gradients: &'a Gradients,
-) -> Result<Vec<(&'a str, &'a Parameter, &'a Tensor)>> {
+fn moved<'a>(parameters: &'a Parameters, gradients: &'a Gradients) -> Result<Vec<Moved<'a>>> {
     let with_gradient = parameters.trained().filter_map(|(name, parameter)| {
-        let gradient = gradients.get(name)?;
-        Some(fits(name, gradient, &parameter.var).map(|()| (name, parameter, gradient)))
+        let (gradient, rows) = (gradients.get(name)?, gradients.rows(name));
+        let fits = match rows {
+            None => fits(name, gradient, parameter.var.dims(), &parameter.var),
+            Some(rows) => rows_fit(name, rows, gradient, &parameter.var),
+        };
+        Some(fits.map(|()| Moved { name, parameter, gradient, rows }))
     });
     with_gradient.collect()
 }
@@ -317,16 +328,18 @@ fn decay(parameter: &Parameter, weight_decay: f64) -> f64 {
 fn update<const N: usize>(
     var: &Var,
     gradient: &Tensor,
+    rows: Option<&[u32]>,
     moments: [&mut CpuStorage; N],
     rule: impl Rule<N>,
 ) -> Result<()> {
     let gradient = gradient.detach().contiguous()?;
-    Ok(var.inplace_op2(&gradient, &Update { moments: RefCell::new(moments), rule })?)
+    Ok(var.inplace_op2(&gradient, &Update { moments: RefCell::new(moments), rows, rule })?)
 }
 
 /// The in-place operation; the moments are borrowed for as long as it runs.
 struct Update<'a, const N: usize, R> {
     moments: RefCell<[&'a mut CpuStorage; N]>,
+    rows: Option<&'a [u32]>,
     rule: R,
 }
 
@@ -363,7 +376,11 @@ impl<const N: usize, R: Rule<N>> Update<'_, N, R> {
         let gradients = &T::cpu_storage_as_slice(gradients)?[gradient_range.0..gradient_range.1];
         let mut moments = self.moments.borrow_mut();
         let moments = moments.iter_mut().map(|storage| T::values(storage).ok_or_else(unsupported));
-        apply(self.rule, weights, gradients, moments.collect::<candle_core::Result<_>>()?);
+        let moments = moments.collect::<candle_core::Result<_>>()?;
+        match self.rows {
+            None => apply(self.rule, weights, gradients, moments),
+            Some(rows) => apply_to_rows(self.rule, rows, weights, gradients, moments),
+        }
         Ok(())
     }
 }
@@ -375,6 +392,37 @@ fn apply<const N: usize, T: Float>(rule: impl Rule<N>, weights: &mut [T], gradie
     let chunks = weights.chunks_mut(CHUNK).zip(gradients.chunks(CHUNK));
     let tasks: Vec<_> = chunks.map(|(weights, gradients)| (weights, gradients, next())).collect();
     tasks.into_par_iter().for_each(|(weights, gradients, moments)| rule.apply(weights, gradients, moments));
+}
+
+/// As [`apply`], to the rows `rows` (ascending) alone, whose gradients lie one after the other.
+fn apply_to_rows<const N: usize, T: Float>(
+    rule: impl Rule<N>,
+    rows: &[u32],
+    mut weights: &mut [T],
+    gradients: &[T],
+    mut moments: Vec<&mut [T]>,
+) {
+    let width = gradients.len() / rows.len().max(1);
+    let per_task = (CHUNK / width.max(1)).max(1);
+    let (mut tasks, mut first) = (Vec::new(), 0);
+    for (rows, gradients) in rows.chunks(per_task).zip(gradients.chunks(per_task * width.max(1))) {
+        let end = rows.last().map_or(first, |last| *last as usize + 1);
+        let len = (end - first) * width;
+        let moments =
+            std::array::from_fn(|n| moments.get_mut(n).and_then(|rest| rest.split_off_mut(..len)).unwrap_or_default());
+        tasks.push((first, rows, weights.split_off_mut(..len).unwrap_or_default(), gradients, moments));
+        first = end;
+    }
+    tasks.into_par_iter().for_each(|(first, rows, weights, gradients, mut moments): (_, _, _, _, [&mut [T]; N])| {
+        for (&row, gradient) in rows.iter().zip(gradients.chunks(width)) {
+            let range = (row as usize - first) * width..(row as usize + 1 - first) * width;
+            rule.apply(
+                &mut weights[range.clone()],
+                gradient,
+                moments.each_mut().map(|values| &mut values[range.clone()]),
+            );
+        }
+    });
 }
 
 fn unsupported() -> candle_core::Error {
@@ -396,8 +444,12 @@ struct Moment {
 
 impl Moment {
     fn zero(var: &Var) -> Result<Self> {
-        let zeros = Tensor::zeros(var.dims(), var.dtype(), &Device::Cpu)?;
-        Self::from_tensor(&zeros)
+        let values = match var.dtype() {
+            DType::F32 => CpuStorage::F32(vec![0.0; var.elem_count()]),
+            DType::F64 => CpuStorage::F64(vec![0.0; var.elem_count()]),
+            _ => return Err(unsupported().into()),
+        };
+        Ok(Self { shape: var.dims().to_vec(), values })
     }
 
     fn from_tensor(tensor: &Tensor) -> Result<Self> {
@@ -486,9 +538,23 @@ fn nothing_left(state: &BTreeMap<String, Tensor>) -> Result<()> {
     }
 }
 
-fn fits(name: &str, gradient: &Tensor, var: &Var) -> Result<()> {
-    if gradient.dims() != var.dims() {
-        return Err(Error::shape(format!("gradient of `{name}`"), format!("{:?}", var.dims()), gradient.dims()));
+/// Whether `rows` are rows of `var` in ascending order, and `gradient` of so many.
+fn rows_fit(name: &str, rows: &[u32], gradient: &Tensor, var: &Var) -> Result<()> {
+    let mut dims = var.dims().to_vec();
+    let count = dims.first().copied().unwrap_or_default();
+    let ascending = rows.windows(2).all(|pair| pair[0] < pair[1]);
+    if !ascending || rows.last().is_some_and(|last| count <= *last as usize) {
+        return Err(Error::value(format!("rows of `{name}`"), format!("ascending and below {count}"), "others"));
+    }
+    if let Some(first) = dims.first_mut() {
+        *first = rows.len();
+    }
+    fits(name, gradient, &dims, var)
+}
+
+fn fits(name: &str, gradient: &Tensor, dims: &[usize], var: &Var) -> Result<()> {
+    if gradient.dims() != dims {
+        return Err(Error::shape(format!("gradient of `{name}`"), format!("{dims:?}"), gradient.dims()));
     }
     if gradient.dtype() != var.dtype() {
         let (expected, got) = (format!("{:?}", var.dtype()), format!("{:?}", gradient.dtype()));

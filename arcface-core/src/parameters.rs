@@ -1,7 +1,8 @@
 //! Named parameters of a network or head and the gradients that belong to them, always in name order.
 //! Knows no layer and no file format.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
@@ -136,9 +137,12 @@ impl Parameters {
     }
 }
 
-/// Gradients by parameter name, in name order.
+/// Gradients by parameter name, in name order; some only of a few rows of their parameter, the others being zero.
 #[derive(Debug, Clone, Default)]
-pub struct Gradients(BTreeMap<String, Tensor>);
+pub struct Gradients {
+    tensors: BTreeMap<String, Tensor>,
+    rows: BTreeMap<String, Arc<[u32]>>,
+}
 
 impl Gradients {
     /// Takes the gradients of the trained `parameters` out of candle's store; a parameter the loss does not depend on has none.
@@ -147,37 +151,80 @@ impl Gradients {
             .trained()
             .filter_map(|(name, parameter)| Some((name.to_owned(), store.remove(parameter.var.as_tensor())?)))
             .collect();
-        Self(entries)
+        Self { tensors: entries, rows: BTreeMap::new() }
     }
 
     /// Sets the gradient of `name`.
     pub fn insert(&mut self, name: impl Into<String>, gradient: Tensor) {
-        self.0.insert(name.into(), gradient);
+        let name = name.into();
+        self.rows.remove(&name);
+        self.tensors.insert(name, gradient);
     }
 
-    /// The gradient of `name`.
+    /// Sets the gradient of the rows `rows` of `name`, ascending; an optimiser leaves all others as they are, and their
+    /// moments too.
+    ///
+    /// # Shapes
+    /// `gradient` (number of `rows`, the parameter's other dimensions).
+    pub fn insert_rows(&mut self, name: impl Into<String>, rows: impl Into<Arc<[u32]>>, gradient: Tensor) {
+        let name = name.into();
+        self.rows.insert(name.clone(), rows.into());
+        self.tensors.insert(name, gradient);
+    }
+
+    /// The gradient of `name`, or of its [`Gradients::rows`].
     pub fn get(&self, name: &str) -> Option<&Tensor> {
-        self.0.get(name)
+        self.tensors.get(name)
+    }
+
+    /// The rows of `name` that the gradient is of; none if it is of all.
+    pub fn rows(&self, name: &str) -> Option<&[u32]> {
+        self.rows.get(name).map(|rows| &**rows)
+    }
+
+    /// The gradient of all rows of `name`, whose shape is `dims`.
+    ///
+    /// # Errors
+    /// If the gradient does not fit the shape.
+    ///
+    /// ```
+    /// use arcface_core::candle::{Device, Tensor};
+    /// let mut gradients = arcface_core::Gradients::default();
+    /// gradients.insert_rows("centers", [2], Tensor::new(&[[5f32, 6.0]], &Device::Cpu)?);
+    /// let whole = gradients.whole("centers", &[3, 2])?.unwrap();
+    /// assert_eq!(whole.to_vec2::<f32>()?, [[0.0, 0.0], [0.0, 0.0], [5.0, 6.0]]);
+    /// # Ok::<(), arcface_core::Error>(())
+    /// ```
+    pub fn whole(&self, name: &str, dims: &[usize]) -> Result<Option<Tensor>> {
+        match (self.get(name), self.rows(name)) {
+            (Some(gradient), Some(rows)) => {
+                let index = Tensor::from_slice(rows, rows.len(), gradient.device())?;
+                let zeros = Tensor::zeros(dims, gradient.dtype(), gradient.device())?;
+                Ok(Some(zeros.index_add(&index, gradient, 0)?))
+            }
+            (gradient, _) => Ok(gradient.cloned()),
+        }
     }
 
     /// All of them in name order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
-        self.0.iter().map(|(name, gradient)| (name.as_str(), gradient))
+        self.tensors.iter().map(|(name, gradient)| (name.as_str(), gradient))
     }
 
     /// Number of gradients.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.tensors.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.tensors.is_empty()
     }
 
-    /// Takes the gradient of `name` out.
+    /// Takes the gradient of `name`, or of its rows, out.
     pub fn take(&mut self, name: &str) -> Option<Tensor> {
-        self.0.remove(name)
+        self.rows.remove(name);
+        self.tensors.remove(name)
     }
 
     /// Takes in the gradients of another set of parameters.
@@ -185,27 +232,40 @@ impl Gradients {
     /// # Errors
     /// If a name stands in both.
     pub fn merge(&mut self, other: Self) -> Result<()> {
-        if let Some(name) = other.0.keys().find(|name| self.0.contains_key(*name)) {
+        if let Some(name) = other.tensors.keys().find(|name| self.tensors.contains_key(*name)) {
             return Err(Error::Invalid(format!("there are two gradients of `{name}`")));
         }
-        self.0.extend(other.0);
+        self.tensors.extend(other.tensors);
+        self.rows.extend(other.rows);
         Ok(())
     }
 
     /// Adds the gradients of another pass over the same parameters; a gradient that only one of them has counts as it is.
     ///
     /// # Errors
-    /// If two gradients of one name differ in shape or type.
-    pub fn add(&mut self, other: Self) -> Result<()> {
-        for (name, gradient) in other.0 {
-            let sum = match self.0.get(&name) {
-                Some(sum) => {
-                    shape::exactly(&gradient, &format!("gradient of `{name}`"), "as before", sum.dims())?;
-                    ops::add(sum, &gradient)?
+    /// If two gradients of one name differ in shape or type, or one is of some rows and the other of all.
+    pub fn add(&mut self, mut other: Self) -> Result<()> {
+        for (name, gradient) in other.tensors {
+            let rows = other.rows.remove(&name);
+            let (rows, sum) = match (self.tensors.get(&name), self.rows.get(&name), rows) {
+                (None, _, rows) => (rows, gradient),
+                (Some(sum), Some(before), Some(rows)) => {
+                    let (rows, sum) = add_rows(&name, (before, sum), (&rows, &gradient))?;
+                    (Some(rows.into()), sum)
                 }
-                None => gradient,
+                (Some(sum), None, None) => {
+                    shape::exactly(&gradient, &format!("gradient of `{name}`"), "as before", sum.dims())?;
+                    (None, ops::add(sum, &gradient)?)
+                }
+                (Some(_), ..) => {
+                    let what = format!("gradient of `{name}`");
+                    return Err(Error::Invalid(format!("{what}: expected of some rows or of all each time, got both")));
+                }
             };
-            self.0.insert(name, sum);
+            match rows {
+                Some(rows) => self.insert_rows(name, rows, sum),
+                None => self.insert(name, sum),
+            }
         }
         Ok(())
     }
@@ -215,7 +275,7 @@ impl Gradients {
     /// # Errors
     /// If a tensor operation fails.
     pub fn scale(&mut self, factor: f64) -> Result<()> {
-        self.0.par_iter_mut().try_for_each(|(_, gradient)| {
+        self.tensors.par_iter_mut().try_for_each(|(_, gradient)| {
             *gradient = gradient.affine(factor, 0.0)?;
             Ok(())
         })
@@ -226,7 +286,7 @@ impl Gradients {
     /// # Errors
     /// If a gradient is not f32 or f64.
     pub fn norm(&self) -> Result<f64> {
-        let squares = self.0.values().map(sum_of_squares);
+        let squares = self.tensors.values().map(sum_of_squares);
         Ok(squares.sum::<Result<f64>>()?.sqrt())
     }
 
@@ -291,6 +351,26 @@ impl Accumulation {
         }
         Ok(sum)
     }
+}
+
+/// The sum of two gradients of some rows: the rows of either, ascending, and their gradient.
+fn add_rows(name: &str, a: (&[u32], &Tensor), b: (&[u32], &Tensor)) -> Result<(Vec<u32>, Tensor)> {
+    let ([a_rows, b_rows], [a, b]) = ([a.0, b.0], [a.1, b.1]);
+    if a.dims().get(1..) != b.dims().get(1..) || a.dtype() != b.dtype() {
+        return Err(Error::shape(format!("gradient of `{name}`"), format!("rows as of {:?}", a.dims()), b.dims()));
+    }
+    let rows: Vec<u32> = a_rows.iter().chain(b_rows).copied().collect::<BTreeSet<u32>>().into_iter().collect();
+    let place = |row: &u32| rows.partition_point(|before| before < row) as u32;
+    let mut dims = a.dims().to_vec();
+    if let Some(first) = dims.first_mut() {
+        *first = rows.len();
+    }
+    let mut sum = Tensor::zeros(dims, a.dtype(), a.device())?;
+    for (of, gradient) in [(a_rows, a), (b_rows, b)] {
+        let places = Tensor::from_iter(of.iter().map(place), a.device())?;
+        sum = sum.index_add(&places, gradient, 0)?;
+    }
+    Ok((rows, sum))
 }
 
 /// Σ x² in f64: within chunks in parallel, then chunk after chunk.

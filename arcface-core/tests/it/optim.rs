@@ -308,3 +308,64 @@ fn short_and_non_finite_gradients_are_not_clipped() {
     assert_eq!(bits(set.get("trained").unwrap()).unwrap(), before);
     assert!(clip_norm(&mut set, 0.0).is_err());
 }
+
+/// Gradients of the rows `rows` of the trained parameters (6, 2, 3), and of nothing else.
+fn row_gradients(rows: &[u32], index: u64) -> Gradients {
+    let mut gradients = Gradients::default();
+    gradients.insert_rows("trained", rows, normal(&[rows.len(), 2, 3], DType::F64, index).unwrap());
+    gradients
+}
+
+#[test]
+fn a_gradient_of_some_rows_moves_these_alone() {
+    for make in OPTIMIZERS {
+        let (some, all) = (parameters(&[6, 2, 3], DType::F64), parameters(&[6, 2, 3], DType::F64));
+        let (mut of_some, mut of_all) = (make(&some), make(&all));
+        let rows = |parameters: &Parameters| -> Vec<Vec<u64>> {
+            bits(parameters.get("trained").unwrap().var.as_tensor()).unwrap().chunks(6).map(<[u64]>::to_vec).collect()
+        };
+        let before = rows(&some);
+        for step in 0..3 {
+            let gradients = row_gradients(&[1, 2, 5], step);
+            let mut whole = Gradients::default();
+            whole.insert("trained", gradients.whole("trained", &[6, 2, 3]).unwrap().unwrap());
+            of_some.step(&some, &gradients, 0.1).unwrap();
+            of_all.step(&all, &whole, 0.1).unwrap();
+        }
+        for (row, ((before, some), all)) in before.iter().zip(rows(&some)).zip(rows(&all)).enumerate() {
+            let expected = if [1, 2, 5].contains(&row) { &all } else { before };
+            assert_eq!(&some, expected, "row {row}");
+        }
+    }
+}
+
+#[test]
+fn rows_that_do_not_fit_are_refused() {
+    let refused = |rows: &[u32]| {
+        let parameters = parameters(&[6, 2, 3], DType::F64);
+        sgd(&parameters).step(&parameters, &row_gradients(rows, 0), 0.1).unwrap_err().to_string()
+    };
+    for rows in [&[2, 1][..], &[1, 1], &[0, 6]] {
+        assert_eq!(refused(rows), "rows of `trained`: expected ascending and below 6, got others");
+    }
+    let mut short = Gradients::default();
+    short.insert_rows("trained", [1, 2], normal(&[1, 2, 3], DType::F64, 0).unwrap());
+    let parameters = parameters(&[6, 2, 3], DType::F64);
+    let error = sgd(&parameters).step(&parameters, &short, 0.1).unwrap_err().to_string();
+    assert_eq!(error, "gradient of `trained`: expected shape [2, 2, 3], got [1, 2, 3]");
+}
+
+#[test]
+fn gradients_of_different_rows_are_added_row_by_row() {
+    let (a, b) = (row_gradients(&[0, 3], 1), row_gradients(&[3, 4], 2));
+    let whole = |gradients: &Gradients| gradients.whole("trained", &[6, 2, 3]).unwrap().unwrap();
+    let expected = (whole(&a) + whole(&b)).unwrap();
+    let mut sum = a.clone();
+    sum.add(b).unwrap();
+    assert_eq!(sum.rows("trained"), Some(&[0, 3, 4][..]));
+    assert_eq!(bits(&whole(&sum)).unwrap(), bits(&expected).unwrap());
+    let mut of_all = Gradients::default();
+    of_all.insert("trained", expected);
+    let error = sum.add(of_all).unwrap_err().to_string();
+    assert_eq!(error, "gradient of `trained`: expected of some rows or of all each time, got both");
+}
