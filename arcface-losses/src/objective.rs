@@ -17,9 +17,9 @@ use toml::{Table, Value};
 
 use crate::head::dense::{Input, Rule};
 use crate::head::sub_center::Pool;
-use crate::head::{self, alone, softmax};
+use crate::head::{self, Choice, alone, softmax};
 use crate::margin::{Margin, take_state};
-use crate::options::{Chunk, HeadOptions, Pooling, Resolved, WeightedTerm};
+use crate::options::{HeadOptions, Pooling, Resolved, WeightedTerm};
 use crate::registry::{LossEntry, Part};
 use crate::warmup::WarmUp;
 
@@ -73,7 +73,7 @@ pub struct Objective {
 #[derive(Debug)]
 enum Head {
     /// Unit class centers with a margin.
-    Cosine { margin: Box<dyn Margin>, rule: Rule, chunk: Chunk },
+    Cosine { margin: Box<dyn Margin>, rule: Rule, choice: Choice },
     /// W·x + b.
     Softmax,
     /// No class centers: terms alone.
@@ -87,7 +87,8 @@ pub struct Output {
     pub loss: Tensor,
     /// The same in f64.
     pub value: f64,
-    /// Of `centers` and `bias`; they never pass through candle's gradient store.
+    /// Of `centers` and `bias`; they never pass through candle's gradient store. With a `sample_rate` below 1 that of
+    /// the centers is of the sampled rows.
     pub gradients: Gradients,
     /// cosθ_y of each row; empty for a loss without class centers.
     pub target_cosines: Vec<f64>,
@@ -121,7 +122,8 @@ impl Objective {
         let mut objective = Self::assemble(&resolved, c, d, Parameters::new(dtype, device), seed)?;
         if objective.has_centers() {
             let dims = if k == 1 { vec![c, d] } else { vec![c, k, d] };
-            objective.parameters.add("centers", &initial_centers(&dims, seed)?, Role::Trained)?;
+            let centers = with_element!(dtype, "head", T => initial_centers::<T>(&dims, seed))?;
+            objective.parameters.add("centers", &centers, Role::Trained)?;
         }
         if matches!(objective.head, Head::Softmax) {
             objective.parameters.add("bias", &Tensor::zeros(c, dtype, device)?, Role::Trained)?;
@@ -170,8 +172,8 @@ impl Objective {
     pub fn backward(&self, output: &Output) -> Result<GradStore> {
         let mut store = output.loss.backward()?;
         for (name, parameter) in self.parameters.iter() {
-            if let Some(gradient) = output.gradients.get(name) {
-                store.insert(parameter.var.as_tensor(), gradient.clone());
+            if let Some(gradient) = output.gradients.whole(name, parameter.var.dims())? {
+                store.insert(parameter.var.as_tensor(), gradient);
             }
         }
         Ok(store)
@@ -200,7 +202,11 @@ impl Objective {
             Some(parameter) => parameter.var.zeros_like(),
             None => Tensor::zeros((self.num_classes, self.embedding_size), embeddings.dtype(), embeddings.device()),
         };
-        let d_centers = gradients.get("centers").cloned().map_or_else(|| zeros("centers"), Ok)?;
+        let d_centers = match self.parameters.get("centers") {
+            Some(centers) => gradients.whole("centers", centers.var.dims())?,
+            None => None,
+        };
+        let d_centers = d_centers.map_or_else(|| zeros("centers"), Ok)?;
         Ok(Evaluation { loss, d_embeddings, d_centers, d_bias: gradients.get("bias").cloned() })
     }
 
@@ -302,12 +308,15 @@ impl Objective {
             sine_floor: sphere::sine_floor(T::DTYPE),
         };
         let output = match &mut self.head {
-            Head::Cosine { margin, rule, chunk } => head::forward(&input, rule, *chunk, margin.as_mut(), &self.terms),
+            Head::Cosine { margin, rule, choice } => head::forward(&input, rule, *choice, margin.as_mut(), &self.terms),
             Head::Softmax => softmax::forward(&input, &bias),
             Head::None => alone::forward(&input, &self.terms),
         };
         let mut gradients = Gradients::default();
-        self.insert_gradient(&mut gradients, "centers", output.d_centers)?;
+        match output.classes {
+            Some(classes) => self.insert_rows(&mut gradients, "centers", classes, output.d_centers)?,
+            None => self.insert_gradient(&mut gradients, "centers", output.d_centers)?,
+        }
         self.insert_gradient(&mut gradients, "bias", output.d_bias)?;
         let d_embeddings = Tensor::from_vec(output.d_embeddings, embeddings.dims(), embeddings.device())?;
         Ok(Evaluated { value: output.loss, d_embeddings, gradients, target_cosines: output.target_cosines })
@@ -321,6 +330,21 @@ impl Objective {
     fn insert_gradient<T: Element>(&self, gradients: &mut Gradients, name: &str, values: Vec<T>) -> Result<()> {
         if let Some(parameter) = self.parameters.get(name).filter(|_| !values.is_empty()) {
             gradients.insert(name, Tensor::from_vec(values, parameter.var.dims(), parameter.var.device())?);
+        }
+        Ok(())
+    }
+
+    fn insert_rows<T: Element>(
+        &self,
+        gradients: &mut Gradients,
+        name: &str,
+        rows: Vec<u32>,
+        values: Vec<T>,
+    ) -> Result<()> {
+        if let Some(parameter) = self.parameters.get(name) {
+            let mut dims = parameter.var.dims().to_vec();
+            dims[0] = rows.len();
+            gradients.insert_rows(name, rows, Tensor::from_vec(values, dims, parameter.var.device())?);
         }
         Ok(())
     }
@@ -382,7 +406,8 @@ fn cosine_head(margin: Box<dyn Margin>, options: &HeadOptions) -> Head {
     };
     let rule = Rule { scale: options.scale.get(), pool, sub_centers: options.sub_centers.get() };
     let margin = if options.warmup_steps == 0 { margin } else { Box::new(WarmUp::new(margin, options.warmup_steps)) };
-    Head::Cosine { margin, rule, chunk: options.chunk }
+    let choice = Choice { chunk: options.chunk, sample_rate: options.sample_rate.get() };
+    Head::Cosine { margin, rule, choice }
 }
 
 fn check_shape(shape: &HeadShape<'_>) -> Result<()> {
@@ -426,13 +451,13 @@ fn check_finite(what: &str, tensor: &Tensor) -> Result<()> {
 }
 
 /// N(0, 0.01²), each row from its own stream.
-fn initial_centers(dims: &[usize], seed: u64) -> Result<Tensor> {
+fn initial_centers<T: Element>(dims: &[usize], seed: u64) -> Result<Tensor> {
     let width = dims[dims.len() - 1];
-    let mut values = vec![0f64; dims.iter().product()];
+    let mut values = vec![T::ZERO; dims.iter().product()];
     values.par_chunks_mut(width).enumerate().for_each(|(row, values)| {
         let mut rng = rng(seed, Purpose::Centers, 0, row as u64);
         for value in values {
-            *value = CENTER_STD * rng.sample::<f64, _>(StandardNormal);
+            *value = T::from_f64(CENTER_STD * rng.sample::<f64, _>(StandardNormal));
         }
     });
     Ok(Tensor::from_vec(values, dims, &Device::Cpu)?)

@@ -9,7 +9,7 @@ use toml::{Table, Value};
 
 use crate::registry::{Kind, LossEntry, Part, find, parse, to_table};
 use crate::term::Term;
-use crate::units::{self, NonNegative, SubCenters};
+use crate::units::{self, NonNegative, SampleRate, SubCenters};
 
 /// How the cosines of a class's sub-centers become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -74,6 +74,8 @@ pub struct HeadOptions {
     pub warmup_steps: u64,
     /// Classes that are taken at a time.
     pub chunk: Chunk,
+    /// The share of the classes that a step meets: those of the batch, and others drawn by seed and step (Partial-FC).
+    pub sample_rate: SampleRate,
     /// Terms to add: `name`, `weight` and the term's own parameters.
     pub terms: Vec<Table>,
 }
@@ -87,6 +89,7 @@ impl Default for HeadOptions {
             gamma_pooling: units::valid(10.0),
             warmup_steps: 0,
             chunk: Chunk::Auto,
+            sample_rate: units::valid(1.0),
             terms: Vec::new(),
         }
     }

@@ -51,6 +51,10 @@ number!(
     /// A share of a whole, 0 ≤ p ≤ 1.
     Fraction(f64), |value| 0.0 <= value && value <= 1.0, "a fraction within [0, 1]"
 );
+number!(
+    /// A share of the classes, 0 < r ≤ 1.
+    SampleRate(f64), |value| 0.0 < value && value <= 1.0, "0 < sample_rate <= 1"
+);
 
 /// A number of sub-centers per class, 1 ≤ K ≤ 1024.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

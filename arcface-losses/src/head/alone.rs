@@ -28,6 +28,7 @@ pub(crate) fn forward<T: Element>(input: &Input<'_, T>, terms: &[WeightedTerm]) 
         d_embeddings: x.pull_back(&zeros, &term.d_embeddings, &[]),
         d_centers: Vec::new(),
         d_bias: Vec::new(),
+        classes: None,
         target_cosines: Vec::new(),
     }
 }

@@ -27,9 +27,9 @@ use crate::margin::{Margin, NonTarget};
 use crate::options::Chunk;
 
 /// Most parts that the classes are cut into, each with a gradient of the embeddings of its own.
-const PARTS: usize = 32;
+const PARTS: usize = 16;
 /// Bytes that these gradients may take together; but [`FEWEST_PARTS`] there are, if there are chunks enough.
-const PARTS_BYTES: usize = 8 << 20;
+const PARTS_BYTES: usize = 4 << 20;
 const FEWEST_PARTS: usize = 8;
 /// Values of the centers of a chunk: they stay near the core between the products that read them.
 const CHUNK_VALUES: usize = 1 << 18;
@@ -58,6 +58,7 @@ pub(crate) fn forward<T: Element>(
         d_embeddings: x.pull_back(&d_x, &[], &d_norms),
         d_centers,
         d_bias: Vec::new(),
+        classes: None,
         target_cosines,
     }
 }
@@ -107,6 +108,8 @@ struct Walk<'a, T> {
 
 /// Memory for a chunk of n classes, of the calling thread.
 struct Scratch<'a, T> {
+    /// Centers (n, K, D) that do not lie together.
+    centers: &'a mut [T],
     /// Cosines, and what becomes of them (B, n·K).
     cosines: &'a mut [T],
     /// 1/‖W_jk‖ (n·K).
@@ -143,8 +146,8 @@ impl<'a, T: Element> Walk<'a, T> {
     fn part_log_sums(&self, part: usize, regions: &mut [T]) -> Vec<LogSum> {
         let mut sums = vec![LogSum::EMPTY; self.rows.len()];
         self.each_chunk(part, regions, |classes, region, scratch| {
-            let Scratch { cosines, inverses, pooled } = scratch;
-            self.cosines(self.centers.range(classes.clone()), cosines, inverses);
+            let Scratch { centers, cosines, inverses, pooled } = scratch;
+            self.cosines(self.centers.range(classes.clone(), centers), cosines, inverses);
             if self.keeps() {
                 region[..cosines.len()].copy_from_slice(cosines);
                 region[cosines.len()..][..inverses.len()].copy_from_slice(inverses);
@@ -170,8 +173,8 @@ impl<'a, T: Element> Walk<'a, T> {
     fn part_gradients(&self, part: usize, sums: &[LogSum], finished: &[Finished], regions: &mut [T]) -> Vec<T> {
         let mut d_x = vec![T::ZERO; self.x.unit.len()];
         self.each_chunk(part, regions, |classes, region, scratch| {
-            let Scratch { cosines, inverses, pooled } = scratch;
-            let centers = self.centers.range(classes.clone());
+            let Scratch { centers, cosines, inverses, pooled } = scratch;
+            let centers = self.centers.range(classes.clone(), centers);
             if self.keeps() {
                 cosines.copy_from_slice(&region[..cosines.len()]);
                 inverses.copy_from_slice(&region[cosines.len()..][..inverses.len()]);
@@ -192,13 +195,16 @@ impl<'a, T: Element> Walk<'a, T> {
     /// Calls `work` with the classes of each chunk of a part, in order, their region and memory of the right size.
     fn each_chunk(&self, part: usize, regions: &mut [T], mut work: impl FnMut(Range<usize>, &mut [T], Scratch<'_, T>)) {
         let most = self.chunk * self.rule.sub_centers;
-        T::with_scratch(self.rows.len() * most + most + self.chunk, |scratch| {
-            let (cosines, rest) = scratch.split_at_mut(self.rows.len() * most);
-            let (inverses, pooled) = rest.split_at_mut(most);
+        let sizes = [self.centers.scratch_len(self.chunk), self.rows.len() * most, most, self.chunk];
+        T::with_scratch(sizes.iter().sum(), |scratch| {
+            let (centers, rest) = scratch.split_at_mut(sizes[0]);
+            let (cosines, rest) = rest.split_at_mut(sizes[1]);
+            let (inverses, pooled) = rest.split_at_mut(sizes[2]);
             for (index, region) in regions.chunks_mut(self.chunk * self.centers.width).enumerate() {
                 let (first, len) = (part * self.part + index * self.chunk, region.len() / self.centers.width);
                 let columns = len * self.rule.sub_centers;
                 let scratch = Scratch {
+                    centers: &mut *centers,
                     cosines: &mut cosines[..self.rows.len() * columns],
                     inverses: &mut inverses[..columns],
                     pooled: &mut pooled[..len],
@@ -216,12 +222,13 @@ impl<'a, T: Element> Walk<'a, T> {
     /// Cosines (B, n·K) and inverse norms (n·K) of `centers` (n, K, D).
     fn cosines(&self, centers: &[T], cosines: &mut [T], inverses: &mut [T]) {
         let width = self.x.width;
-        let w = MatRef::new(centers, inverses.len(), width);
-        let out = MatMut::new(cosines, self.rows.len(), inverses.len());
-        product(self.x.matrix(), w.transposed(), out, Accumulate::Replace);
+        // First, since reading row after row brings the centers near the core faster than a product does.
         for (inverse, center) in inverses.iter_mut().zip(centers.chunks_exact(width)) {
             *inverse = T::from_f64(1.0 / dot(center, center).sqrt().max(NORM_FLOOR));
         }
+        let w = MatRef::new(centers, inverses.len(), width);
+        let out = MatMut::new(cosines, self.rows.len(), inverses.len());
+        product(self.x.matrix(), w.transposed(), out, Accumulate::Replace);
         cosines.chunks_exact_mut(inverses.len()).for_each(|row| multiply(row, inverses));
     }
 

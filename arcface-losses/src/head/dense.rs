@@ -50,8 +50,10 @@ pub(crate) struct Output<T> {
     pub(crate) loss: f64,
     /// (B, D).
     pub(crate) d_embeddings: Vec<T>,
-    /// As the centers.
+    /// As the centers, of all classes or of those in `classes`.
     pub(crate) d_centers: Vec<T>,
+    /// The classes that took part, ascending, if not all.
+    pub(crate) classes: Option<Vec<u32>>,
     /// (C) for the head with a bias.
     pub(crate) d_bias: Vec<T>,
     /// cosθ_y (B).
@@ -81,6 +83,7 @@ pub(crate) fn forward<T: Element>(
         d_embeddings: x.pull_back(&d_x, &term.d_embeddings, &d_norms),
         d_centers: w.pull_back(&d_w, &term.d_centers, &[]),
         d_bias: Vec::new(),
+        classes: None,
         target_cosines,
     }
 }

@@ -1,6 +1,8 @@
 //! Embeddings meet the centers of their own classes: target cosines, and what the margin makes of them.
 //! Knows no other class.
 
+use std::ops::Range;
+
 use arcface_core::ops::element::Element;
 use rayon::prelude::*;
 
@@ -9,11 +11,13 @@ use super::rows::{RowRule, RowTarget, prepare};
 use super::unit::UnitRows;
 use crate::margin::{Margin, MarginBatch, NonTarget};
 
-/// Class centers.
+/// Class centers, or some of them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Centers<'a, T> {
     /// (C, K, D).
     values: &'a [T],
+    /// The classes that take part, ascending; all if there is no list.
+    classes: Option<&'a [u32]>,
     /// K·D.
     pub(crate) width: usize,
 }
@@ -21,22 +25,41 @@ pub(crate) struct Centers<'a, T> {
 impl<'a, T: Element> Centers<'a, T> {
     /// All centers (C, K, D), K·D = `width`.
     pub(crate) fn all(values: &'a [T], width: usize) -> Self {
-        Self { values, width }
+        Self { values, classes: None, width }
     }
 
-    /// C.
+    /// Those of `classes` alone; a class is then its place in this list.
+    pub(crate) fn some(values: &'a [T], classes: &'a [u32], width: usize) -> Self {
+        Self { values, classes: Some(classes), width }
+    }
+
+    /// Number of classes that take part.
     pub(crate) fn len(&self) -> usize {
-        self.values.len() / self.width
+        self.classes.map_or(self.values.len() / self.width, <[u32]>::len)
     }
 
     /// The K centers of a class (K, D).
     pub(crate) fn of(&self, class: usize) -> &'a [T] {
-        self.range(class..class + 1)
+        let row = self.classes.map_or(class, |classes| classes[class] as usize);
+        &self.values[row * self.width..][..self.width]
     }
 
-    /// The centers of `range` (n, K, D).
-    pub(crate) fn range(&self, range: std::ops::Range<usize>) -> &'a [T] {
-        &self.values[range.start * self.width..range.end * self.width]
+    /// The centers of `range` (n, K, D), copied to `scratch` unless they lie together.
+    pub(crate) fn range<'s>(&self, range: Range<usize>, scratch: &'s mut [T]) -> &'s [T]
+    where
+        'a: 's,
+    {
+        if self.classes.is_none() {
+            return &self.values[range.start * self.width..range.end * self.width];
+        }
+        let scratch = &mut scratch[..range.len() * self.width];
+        scratch.chunks_exact_mut(self.width).zip(range).for_each(|(row, class)| row.copy_from_slice(self.of(class)));
+        scratch
+    }
+
+    /// Values of the scratch that [`Centers::range`] needs for `len` classes.
+    pub(crate) fn scratch_len(&self, len: usize) -> usize {
+        if self.classes.is_none() { 0 } else { len * self.width }
     }
 }
 

@@ -5,6 +5,7 @@
 //!
 //! - [`chunked`]: class centers (C, K, D), K of them pooled to one cosine per class, chunk of classes by chunk;
 //! - [`dense`]: the same with the whole matrix of cosines (B, C·K), which terms look at;
+//! - [`sampled`]: one of these on some of the classes, Partial-FC;
 //! - [`sub_center`]: how K cosines become one;
 //! - [`softmax`]: plain W·x + b, nothing normalised;
 //! - [`alone`]: no centers, terms of the embeddings only.
@@ -25,23 +26,35 @@ pub(crate) mod dense;
 mod lanes;
 pub(crate) mod meeting;
 pub(crate) mod rows;
+mod sampled;
 pub(crate) mod softmax;
 pub(crate) mod sub_center;
 pub(crate) mod terms;
 pub(crate) mod unit;
+
+/// Which classes a head meets, and how many at a time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Choice {
+    pub(crate) chunk: Chunk,
+    /// The share of the classes, 0 < r ≤ 1.
+    pub(crate) sample_rate: f64,
+}
 
 /// The loss of a batch with class centers, and its gradients; terms look at all cosines, so that they need the dense
 /// head.
 pub(crate) fn forward<T: Element>(
     input: &Input<'_, T>,
     rule: &Rule,
-    chunk: Chunk,
+    choice: Choice,
     margin: &mut dyn Margin,
     terms: &[WeightedTerm],
 ) -> Output<T> {
-    if chunk == Chunk::Dense || !terms.is_empty() {
+    if choice.sample_rate < 1.0 {
+        return sampled::forward(input, rule, choice, margin, terms);
+    }
+    if choice.chunk == Chunk::Dense || !terms.is_empty() {
         return dense::forward(input, rule, margin, terms);
     }
     let centers = Centers::all(input.centers, rule.sub_centers * input.embedding_size);
-    chunked::forward(input, centers, rule, chunk, margin)
+    chunked::forward(input, centers, rule, choice.chunk, margin)
 }

@@ -26,6 +26,7 @@ pub(crate) fn forward<T: Element>(input: &Input<'_, T>, bias: &[T]) -> Output<T>
         d_embeddings: product(d_logits, w),
         d_centers: product(d_logits.transposed(), x),
         d_bias: column_sums(&logits, classes),
+        classes: None,
         target_cosines: target_cosines(input),
     }
 }

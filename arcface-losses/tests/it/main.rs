@@ -9,6 +9,7 @@ mod golden;
 mod gradients;
 mod oracle;
 mod properties;
+mod sampled;
 mod snapshots;
 
 /// The table of `key = value; key = value`.

@@ -74,6 +74,7 @@ fn complete_parameters() {
     gradient = "exact"
     margin = 0.5
     pooling = "max"
+    sample_rate = 1.0
     scale = 64.0
     sub_centers = 1
     terms = []
@@ -86,6 +87,7 @@ fn complete_parameters() {
     gradient = "exact"
     margin = 0.3
     pooling = "max"
+    sample_rate = 1.0
     scale = 64.0
     sub_centers = 5
     terms = []
@@ -102,6 +104,7 @@ fn complete_parameters() {
     lambda_min = 5.0
     margin = 4.0
     pooling = "max"
+    sample_rate = 1.0
     scale = 64.0
     sub_centers = 1
     terms = []
@@ -116,6 +119,7 @@ fn complete_parameters() {
     chunk = "auto"
     gamma_pooling = 10.0
     pooling = "max"
+    sample_rate = 1.0
     scale = 64.0
     sub_centers = 1
     warmup_steps = 0
@@ -139,7 +143,7 @@ fn refused(name: &str, given: &str) -> String {
 #[test]
 fn messages_about_parameters() {
     assert_snapshot!(refused("arcfase", ""), @"no loss named `arcfase`; known: adaface, arcface, combined, cosface, curricularface, elastic_arcface, elastic_cosface, inter, intra, magface, normface, softmax, sphereface, subcenter_arcface, triplet");
-    assert_snapshot!(refused("arcface", "margn = 0.5"), @"loss `arcface` has no parameter `margn`; known: beyond_pi, chunk, gamma_pooling, gradient, margin, pooling, scale, sub_centers, terms, warmup_steps");
+    assert_snapshot!(refused("arcface", "margn = 0.5"), @"loss `arcface` has no parameter `margn`; known: beyond_pi, chunk, gamma_pooling, gradient, margin, pooling, sample_rate, scale, sub_centers, terms, warmup_steps");
     assert_snapshot!(refused("arcface", "margin = 28.6"), @"loss `arcface`: `margin`: expected radians within [0, π] (28.6° would be 0.4992 rad), got 28.6");
     assert_snapshot!(refused("arcface", "margin = -0.5"), @"loss `arcface`: `margin`: expected radians within [0, π], got -0.5");
     assert_snapshot!(refused("arcface", "margin = nan"), @"loss `arcface`: `margin`: expected radians within [0, π], got NaN");
@@ -147,6 +151,10 @@ fn messages_about_parameters() {
     assert_snapshot!(refused("combined", "m2 = 28.6"), @"loss `combined`: `m2`: expected radians within [0, π] (28.6° would be 0.4992 rad), got 28.6");
     assert_snapshot!(refused("cosface", "margin = 3"), @"loss `cosface`: `margin`: expected a cosine margin within [0, 2], got 3");
     assert_snapshot!(refused("arcface", "scale = 0"), @"loss `arcface`: `scale`: expected 0 < scale <= 10000, got 0");
+    for rate in ["0", "-0.1", "1.5", "NaN"] {
+        let expected = format!("loss `arcface`: `sample_rate`: expected 0 < sample_rate <= 1, got {rate}");
+        assert_eq!(refused("arcface", &format!("sample_rate = {}", rate.to_lowercase())), expected);
+    }
     assert_snapshot!(refused("arcface", "sub_centers = 0"), @"loss `arcface`: `sub_centers`: expected 1 <= sub_centers <= 1024, got 0");
     assert_snapshot!(refused("arcface", "sub_centers = 2.5"), @"loss `arcface`: `sub_centers`: invalid type: floating point `2.5`, expected i64");
     assert_snapshot!(refused("arcface", "beyond_pi = 'straight'"), @"loss `arcface`: `beyond_pi`: unknown variant `straight`, expected one of `linear`, `none`, `easy`, `clip`");

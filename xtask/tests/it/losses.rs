@@ -380,7 +380,7 @@ fn complaints_about_labels() {
 fn complaints_about_parameters() {
     let wrong = |name: &str, arguments: &[&str]| complaint(&inputs(), name, arguments);
     assert_snapshot!(wrong("arcfase", &[]), @"error: no loss named `arcfase`; known: adaface, arcface, combined, cosface, curricularface, elastic_arcface, elastic_cosface, inter, intra, magface, normface, softmax, sphereface, subcenter_arcface, triplet");
-    assert_snapshot!(wrong("arcface", &["--set", "marign=0.3"]), @"error: loss `arcface` has no parameter `marign`; known: beyond_pi, chunk, gamma_pooling, gradient, margin, pooling, scale, sub_centers, terms, warmup_steps");
+    assert_snapshot!(wrong("arcface", &["--set", "marign=0.3"]), @"error: loss `arcface` has no parameter `marign`; known: beyond_pi, chunk, gamma_pooling, gradient, margin, pooling, sample_rate, scale, sub_centers, terms, warmup_steps");
     assert_snapshot!(wrong("arcface", &["--set", "margin=28.6"]), @"error: loss `arcface`: `margin`: expected radians within [0, π] (28.6° would be 0.4992 rad), got 28.6");
     assert_snapshot!(wrong("arcface", &["--set", "margin"]), @"error: --set margin: expected KEY=VALUE");
     assert_snapshot!(wrong("arcface", &["--set", "head.margin=0.3"]), @"error: --set head.margin=0.3: expected a parameter of the loss, such as margin=0.3");

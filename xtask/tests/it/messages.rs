@@ -69,7 +69,7 @@ fn losses() {
     assert_snapshot!(complaint(&["loss.name=arcfase"]), @"error: --set: no loss named `arcfase`; known: adaface, arcface, combined, cosface, curricularface, elastic_arcface, elastic_cosface, inter, intra, magface, normface, softmax, sphereface, subcenter_arcface, triplet");
     assert_snapshot!(complaint(&["loss.margin=28.6"]), @"error: --set: loss `arcface`: `margin`: expected radians within [0, π] (28.6° would be 0.4992 rad), got 28.6");
     assert_snapshot!(complaint(&["loss.scale=0"]), @"error: --set: loss `arcface`: `scale`: expected 0 < scale <= 10000, got 0");
-    assert_snapshot!(complaint(&["loss.marign=0.3"]), @"error: --set: loss `arcface` has no parameter `marign`; known: beyond_pi, chunk, gamma_pooling, gradient, margin, pooling, scale, sub_centers, terms, warmup_steps");
+    assert_snapshot!(complaint(&["loss.marign=0.3"]), @"error: --set: loss `arcface` has no parameter `marign`; known: beyond_pi, chunk, gamma_pooling, gradient, margin, pooling, sample_rate, scale, sub_centers, terms, warmup_steps");
     assert_snapshot!(complaint(&["loss.terms=[{ name = \"arcface\" }]"]), @"error: --set: terms: expected the name of a term such as intra, inter or triplet, got `arcface`");
 }
 
