@@ -4,7 +4,7 @@
 use crate::gate::metadata::{Package, Workspace};
 
 /// Licences that ask for no more than their notice.
-const ALLOWED: [&str; 10] = [
+const ALLOWED: [&str; 11] = [
     "0BSD",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
@@ -12,6 +12,7 @@ const ALLOWED: [&str; 10] = [
     "BSD-3-Clause",
     "BSL-1.0",
     "CC0-1.0",
+    "IJG",
     "MIT",
     "Unicode-3.0",
     "Zlib",
