@@ -51,7 +51,7 @@ pub(crate) fn weight_gradient<T: Element>(g: &Geometry, x: &[T], dy: &[T]) -> Ve
     const TASKS: usize = 16;
     let (pixels, len) = (g.out_pixels(), g.channels * g.filters);
     let parts = pieces(pixels, 1024, ((1 << 20) / len).clamp(1, TASKS));
-    let rows = g.channels.div_ceil(TASKS.div_ceil(parts)).next_multiple_of(2 * ROWS);
+    let rows = g.channels.div_ceil(TASKS.div_ceil(parts)).next_multiple_of(ROWS_AT_MOST);
     sum_parts(parts, len, |part, dw| {
         let range = piece(pixels, parts, part);
         dw.par_chunks_mut(rows * g.filters).enumerate().for_each(|(index, dw)| {
@@ -68,8 +68,7 @@ pub(crate) fn weight_gradient<T: Element>(g: &Geometry, x: &[T], dy: &[T]) -> Ve
     })
 }
 
-/// Rows that 16 registers hold, and those that 32 do.
-const ROWS: usize = 6;
+/// Rows that the registers of any processor hold; a multiple of those that fewer registers do.
 const ROWS_AT_MOST: usize = 12;
 
 /// A matrix of `rows` × `cols` in panels of [`LANES`] columns, the last filled up with zeros.
@@ -117,20 +116,7 @@ fused! {
                 let rows = piece(rows, groups, group);
                 let x = &x[rows.start * depth..rows.end * depth];
                 let to = Target { y, at: (first + rows.start) * cols + columns.start, cols, width: columns.len() };
-                match rows.len() {
-                    1 => multiply_rows::<M, T, 1>(x, depth, weight, &to),
-                    2 => multiply_rows::<M, T, 2>(x, depth, weight, &to),
-                    3 => multiply_rows::<M, T, 3>(x, depth, weight, &to),
-                    4 => multiply_rows::<M, T, 4>(x, depth, weight, &to),
-                    5 => multiply_rows::<M, T, 5>(x, depth, weight, &to),
-                    6 => multiply_rows::<M, T, 6>(x, depth, weight, &to),
-                    7 => multiply_rows::<M, T, 7>(x, depth, weight, &to),
-                    8 => multiply_rows::<M, T, 8>(x, depth, weight, &to),
-                    9 => multiply_rows::<M, T, 9>(x, depth, weight, &to),
-                    10 => multiply_rows::<M, T, 10>(x, depth, weight, &to),
-                    11 => multiply_rows::<M, T, 11>(x, depth, weight, &to),
-                    _ => multiply_rows::<M, T, 12>(x, depth, weight, &to),
-                }
+                by_rows!(rows.len(), R => multiply_rows::<M, T, R>(x, depth, weight, &to));
             }
         }
     }
@@ -148,23 +134,10 @@ fused! {
                 *to = lanes(&from[start..start + width]);
             }
         }
-        for (group, dw) in dw.chunks_mut(M::ROWS.min(ROWS_AT_MOST) * filters).enumerate() {
-            let (start, rows) = (first + group * M::ROWS.min(ROWS_AT_MOST), dw.len() / filters);
+        for (group, dw) in dw.chunks_mut(M::ROWS * filters).enumerate() {
+            let (start, rows) = (first + group * M::ROWS, dw.len() / filters);
             let columns = Columns { x, channels, start };
-            match rows {
-                1 => add_rows::<M, T, 1>(columns, left, right, filters, dw),
-                2 => add_rows::<M, T, 2>(columns, left, right, filters, dw),
-                3 => add_rows::<M, T, 3>(columns, left, right, filters, dw),
-                4 => add_rows::<M, T, 4>(columns, left, right, filters, dw),
-                5 => add_rows::<M, T, 5>(columns, left, right, filters, dw),
-                6 => add_rows::<M, T, 6>(columns, left, right, filters, dw),
-                7 => add_rows::<M, T, 7>(columns, left, right, filters, dw),
-                8 => add_rows::<M, T, 8>(columns, left, right, filters, dw),
-                9 => add_rows::<M, T, 9>(columns, left, right, filters, dw),
-                10 => add_rows::<M, T, 10>(columns, left, right, filters, dw),
-                11 => add_rows::<M, T, 11>(columns, left, right, filters, dw),
-                _ => add_rows::<M, T, 12>(columns, left, right, filters, dw),
-            }
+            by_rows!(rows, R => add_rows::<M, T, R>(columns, left, right, filters, dw));
         }
     }
 }

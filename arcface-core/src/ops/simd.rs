@@ -164,6 +164,19 @@ macro_rules! fused {
     };
 }
 
+/// Calls with the number of rows as a constant: 1 to 12, the most of [`MulAdd::ROWS`].
+macro_rules! by_rows {
+    ($rows:expr, $name:ident => $call:expr) => {
+        by_rows!(@match $rows, $name, $call, 1 2 3 4 5 6 7 8 9 10 11)
+    };
+    (@match $rows:expr, $name:ident, $call:expr, $($number:literal)*) => {
+        match $rows {
+            $($number => { const $name: usize = $number; $call })*
+            _ => { const $name: usize = 12; $call }
+        }
+    };
+}
+
 /// The widest vectors that [`multiversion!`](crate::multiversion) has a version for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Width {

@@ -97,20 +97,7 @@ fn multiply_panel<M: MulAdd, T: Element>(from: &[T], panel: usize, weight: &[T],
     for index in 0..pieces {
         let rows = piece(rows, pieces, index);
         let (from, to) = (&from[rows.start * LANES..], &mut to[rows.start * LANES..rows.end * LANES]);
-        match rows.len() {
-            1 => multiply_rows::<M, T, 1>(from, panel, weight, to),
-            2 => multiply_rows::<M, T, 2>(from, panel, weight, to),
-            3 => multiply_rows::<M, T, 3>(from, panel, weight, to),
-            4 => multiply_rows::<M, T, 4>(from, panel, weight, to),
-            5 => multiply_rows::<M, T, 5>(from, panel, weight, to),
-            6 => multiply_rows::<M, T, 6>(from, panel, weight, to),
-            7 => multiply_rows::<M, T, 7>(from, panel, weight, to),
-            8 => multiply_rows::<M, T, 8>(from, panel, weight, to),
-            9 => multiply_rows::<M, T, 9>(from, panel, weight, to),
-            10 => multiply_rows::<M, T, 10>(from, panel, weight, to),
-            11 => multiply_rows::<M, T, 11>(from, panel, weight, to),
-            _ => multiply_rows::<M, T, 12>(from, panel, weight, to),
-        }
+        by_rows!(rows.len(), R => multiply_rows::<M, T, R>(from, panel, weight, to));
     }
 }
 
