@@ -6,7 +6,7 @@
 use arcface_core::Gradients;
 use arcface_core::candle::{DType, Device, Tensor};
 use arcface_core::testing::normal;
-use arcface_models::{Architecture, Backbone, BackboneConfig, Mode};
+use arcface_models::{Architecture, Backbone, BackboneConfig};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 #[global_allocator]
@@ -32,8 +32,9 @@ fn networks(criterion: &mut Criterion) {
     for (architecture, batch) in NETWORKS {
         let (backbone, images) = network(architecture, batch);
         group.throughput(Throughput::Elements(batch as u64));
-        group.bench_function(BenchmarkId::new("forward", architecture), |bencher| {
-            bencher.iter(|| backbone.forward(&images, Mode::Eval).unwrap());
+        let inference = backbone.inference().unwrap();
+        group.bench_function(BenchmarkId::new("inference", architecture), |bencher| {
+            bencher.iter(|| inference.forward(&images).unwrap());
         });
         group.bench_function(BenchmarkId::new("training_step", architecture), |bencher| {
             bencher.iter(|| training_step(&backbone, &images));

@@ -24,7 +24,8 @@ fn report(architecture: Architecture, batch: usize, input_size: usize) -> Result
     let config = BackboneConfig { input_size, ..BackboneConfig::new(architecture) };
     let backbone = Backbone::new(&config, 0, DType::F32, &Device::Cpu)?;
     let images = Tensor::rand(-1f32, 1f32, (batch, 3, input_size, input_size), &Device::Cpu)?;
-    let embed = || backbone.forward(&images, Mode::Eval).map(drop);
+    let inference = backbone.inference()?;
+    let embed = || inference.forward(&images).map(drop);
     println!("{architecture}, batch {batch}: embeds {:.1} img/s", rate(batch, embed)?);
     println!("{architecture}, batch {batch}: trains {:.1} img/s", rate(batch, || train(&backbone, &images))?);
     let by_candle = rate(batch, || train_by_candle(&backbone, &images))?;

@@ -5,6 +5,7 @@ use arcface_core::candle::{self, DType, Device, Module, Tensor};
 use arcface_core::{Parameters, Result};
 
 use crate::BackboneConfig;
+use crate::inference::Inference;
 use crate::layers::Mode;
 use crate::network::{Network, TrainingPass};
 use crate::plan::{Cost, Plan};
@@ -62,6 +63,26 @@ impl Backbone {
         self.network.forward(images, mode)
     }
 
+    /// The network made ready to embed, with the weights that it has now: the embeddings of [`Backbone::forward`] in
+    /// evaluation, up to rounding, in less time and memory.
+    ///
+    /// # Errors
+    /// If the tensor library fails.
+    ///
+    /// # Example
+    /// ```
+    /// use arcface_core::candle::{DType, Device, Tensor};
+    /// use arcface_models::{Architecture, Backbone, BackboneConfig};
+    /// let config = BackboneConfig { input_size: 32, ..BackboneConfig::new(Architecture::FaceNano) };
+    /// let inference = Backbone::new(&config, 0, DType::F32, &Device::Cpu)?.inference()?;
+    /// let images = Tensor::zeros((2, 3, 32, 32), DType::F32, &Device::Cpu)?;
+    /// assert_eq!(inference.forward(&images)?.dims(), [2, 128]);
+    /// # Ok::<(), arcface_core::Error>(())
+    /// ```
+    pub fn inference(&self) -> Result<Inference> {
+        self.network.inference()
+    }
+
     /// A training pass that keeps its own tape: the same numbers as [`Backbone::forward`] and candle's backward pass,
     /// without the passes over memory in which candle's gradient store begins and adds up every gradient.
     ///
@@ -83,6 +104,26 @@ impl Backbone {
     /// ```
     pub fn training_pass(&self, images: &Tensor, seed: u64, step: u64) -> Result<TrainingPass<'_>> {
         self.network.training_pass(images, seed, step)
+    }
+
+    /// Makes training passes keep nothing of the residual blocks under `prefixes` (`layer1`, or `all`) but what goes
+    /// into them, and of no other block: less memory for one more forward pass of these blocks, and the same numbers.
+    ///
+    /// # Errors
+    /// If a prefix names no module.
+    ///
+    /// # Example
+    /// ```
+    /// use arcface_core::candle::{DType, Device};
+    /// use arcface_models::{Architecture, Backbone, BackboneConfig};
+    /// let config = BackboneConfig { input_size: 32, ..BackboneConfig::new(Architecture::IResNet18) };
+    /// let mut backbone = Backbone::new(&config, 0, DType::F32, &Device::Cpu)?;
+    /// backbone.recompute(&["layer1".to_owned(), "layer2".to_owned()])?;
+    /// assert!(backbone.recompute(&["layer9".to_owned()]).is_err());
+    /// # Ok::<(), arcface_core::Error>(())
+    /// ```
+    pub fn recompute(&mut self, prefixes: &[String]) -> Result<()> {
+        self.network.recompute(prefixes)
     }
 
     /// What was chosen about the network.

@@ -10,8 +10,9 @@ use arcface_core::ops::channels_last;
 use arcface_core::ops::tape::{Tape, record};
 use arcface_core::{Error, Gradients, Parameters, Result};
 
+use crate::inference::Inference;
 use crate::layers::{self, Begin, Builder, Layer, Mode};
-use crate::plan::{Entry, Kind, Plan};
+use crate::plan::{Entry, Kind, Plan, check_prefixes};
 use crate::weights::{StateDict, misfit};
 
 /// A network built from its plan.
@@ -21,10 +22,17 @@ pub struct Network {
     entries: Vec<Entry>,
     parameters: Parameters,
     counters: BTreeMap<String, Arc<AtomicI64>>,
+    entrance: Entrance,
+}
+
+/// What images a network takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entrance {
     /// Side of the face.
     input_size: usize,
     /// Columns of it that the first layer takes.
     seen: usize,
+    pub(crate) dtype: DType,
 }
 
 impl Network {
@@ -62,7 +70,8 @@ impl Network {
         let layers = layers::build(&plan.layers, &mut builder)?;
         let (parameters, counters) = builder.finish();
         let [input_size, seen] = plan.image_size();
-        Ok(Self { layers, entries: plan.entries(), parameters, counters, input_size, seen })
+        let entrance = Entrance { input_size, seen, dtype };
+        Ok(Self { layers, entries: plan.entries(), parameters, counters, entrance })
     }
 
     /// Images to embeddings.
@@ -74,8 +83,16 @@ impl Network {
     /// # Errors
     /// If the images have another shape or type, or a training batch is too small for batch norm.
     pub fn forward(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
-        self.check_images(images)?;
-        layers::forward(&self.layers, &channels_last(&self.seen(images)?)?, mode)
+        self.entrance.check(images)?;
+        layers::forward(&self.layers, &channels_last(&self.entrance.seen(images)?)?, mode)
+    }
+
+    /// The network made ready to embed, with the weights that it has now.
+    ///
+    /// # Errors
+    /// If the tensor library fails.
+    pub fn inference(&self) -> Result<Inference> {
+        Inference::new(&self.layers, self.entrance)
     }
 
     /// [`Network::forward`] in training, on a tape of its own.
@@ -85,6 +102,18 @@ impl Network {
     pub fn training_pass(&self, images: &Tensor, seed: u64, step: u64) -> Result<TrainingPass<'_>> {
         let (embeddings, tape) = record(|| self.forward(images, Mode::Train { seed, step }))?;
         Ok(TrainingPass { parameters: &self.parameters, embeddings: Var::from_tensor(&embeddings)?, tape })
+    }
+
+    /// Makes training passes keep nothing of the residual blocks under `prefixes` (all of a network: `all`) but what
+    /// goes into them, and of no other block: less memory for one more forward pass of these blocks. The numbers stay
+    /// the same.
+    ///
+    /// # Errors
+    /// If a prefix names no module.
+    pub fn recompute(&mut self, prefixes: &[String]) -> Result<()> {
+        check_prefixes(&self.entries, prefixes)?;
+        layers::recompute(&mut self.layers, prefixes);
+        Ok(())
     }
 
     /// Parameters and running statistics by module and name, in operator layout.
@@ -154,22 +183,25 @@ impl Network {
             _ => Err(unbuilt(entry)),
         }
     }
+}
 
+impl Entrance {
     /// The columns of `images` that the first layer takes.
-    fn seen(&self, images: &Tensor) -> Result<Tensor> {
+    pub(crate) fn seen(&self, images: &Tensor) -> Result<Tensor> {
         let hidden = images.dim(3)?.saturating_sub(self.seen);
         Ok(if 0 < hidden { images.narrow(3, hidden / 2, self.seen)? } else { images.clone() })
     }
 
-    fn check_images(&self, images: &Tensor) -> Result<()> {
+    /// Checks shape and type.
+    pub(crate) fn check(&self, images: &Tensor) -> Result<()> {
         let (size, seen) = (self.input_size, self.seen);
         let fits = |height, width| height == size && (width == size || width == seen);
         if !matches!(images.dims(), &[_, 3, height, width] if fits(height, width)) {
             let or_cut = if seen < size { format!(" or (B, 3, {size}, {seen})") } else { String::new() };
             return Err(Error::shape("images", format!("(B, 3, {size}, {size}){or_cut}"), images.dims()));
         }
-        if images.dtype() != self.parameters.dtype() {
-            let expected = format!("element type {:?}, the network's", self.parameters.dtype());
+        if images.dtype() != self.dtype {
+            let expected = format!("element type {:?}, the network's", self.dtype);
             return Err(Error::value("images", expected, format!("{:?}", images.dtype())));
         }
         Ok(())

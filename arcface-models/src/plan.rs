@@ -392,9 +392,7 @@ impl Plan {
 
     /// The modules that can be frozen as a whole, in the order in which an image meets them.
     pub fn stages(&self) -> Vec<String> {
-        let mut stages: Vec<String> = self.entries().iter().map(|entry| stage(&entry.name)).collect();
-        stages.dedup();
-        stages
+        stages(&self.entries())
     }
 
     /// Checks that every one of `prefixes` begins the name of some entry, at a dot, or names the whole.
@@ -402,16 +400,24 @@ impl Plan {
     /// # Errors
     /// Naming the first prefix that begins none, with the stages that exist.
     pub fn check_prefixes(&self, prefixes: &[String]) -> Result<()> {
-        let entries = self.entries();
-        match prefixes.iter().find(|prefix| !entries.iter().any(|entry| lies_under(&entry.name, prefix))) {
-            Some(prefix) => {
-                let stages = self.stages();
-                let whole = WHOLE.into_iter().map(str::to_owned);
-                let known: Vec<String> = whole.chain(stages).collect();
-                Err(Error::unknown("stage", prefix, known.iter().map(String::as_str)))
-            }
-            None => Ok(()),
+        check_prefixes(&self.entries(), prefixes)
+    }
+}
+
+fn stages(entries: &[Entry]) -> Vec<String> {
+    let mut stages: Vec<String> = entries.iter().map(|entry| stage(&entry.name)).collect();
+    stages.dedup();
+    stages
+}
+
+/// [`Plan::check_prefixes`] of a plan that has these entries.
+pub(crate) fn check_prefixes(entries: &[Entry], prefixes: &[String]) -> Result<()> {
+    match prefixes.iter().find(|prefix| !entries.iter().any(|entry| lies_under(&entry.name, prefix))) {
+        Some(prefix) => {
+            let known: Vec<String> = WHOLE.into_iter().map(str::to_owned).chain(stages(entries)).collect();
+            Err(Error::unknown("stage", prefix, known.iter().map(String::as_str)))
         }
+        None => Ok(()),
     }
 }
 

@@ -84,6 +84,8 @@ pub(crate) struct Model {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) weights: Option<PathBuf>,
     pub(crate) freeze: Vec<String>,
+    #[serde(default)]
+    pub(crate) recompute: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

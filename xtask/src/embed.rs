@@ -12,6 +12,7 @@ use arcface_core::Error;
 use arcface_data::source::{FileSource, image_files};
 use arcface_data::{Batch, Loader, LoaderConfig, OnCorrupt};
 use arcface_eval::Embeddings;
+use arcface_models::Inference;
 use serde_json::{Value, json};
 
 use crate::cli::{EmbedArguments, EmbeddingLength, OnFault};
@@ -90,7 +91,7 @@ impl Run<'_> {
 
     /// Embeds what the table lacks.
     fn fill(&self, table: &mut Table, on_corrupt: OnFault) -> anyhow::Result<()> {
-        let loader = self.loader(on_corrupt)?;
+        let (loader, network) = (self.loader(on_corrupt)?, self.net.backbone.inference()?);
         let progress = Progress::new("embed", "img", self.images.len() as u64);
         let first = table.images().div_ceil(self.presentation.batch_size) as u64;
         for batch in loader.batches(first, loader.batches_per_epoch()) {
@@ -100,7 +101,7 @@ impl Run<'_> {
             for (_, message) in &skipped {
                 progress.say(&format!("skipped: {message}"));
             }
-            let rows = self.rows(batch, &skipped)?;
+            let rows = self.rows(&network, batch, &skipped)?;
             table.push(&rows, skipped)?;
             progress.at(table.images() as u64, "");
         }
@@ -119,9 +120,9 @@ impl Run<'_> {
     }
 
     /// The embeddings of a batch without those of images that took the place of others.
-    fn rows(&self, batch: Batch, skipped: &[(usize, String)]) -> anyhow::Result<Vec<f32>> {
+    fn rows(&self, network: &Inference, batch: Batch, skipped: &[(usize, String)]) -> anyhow::Result<Vec<f32>> {
         let Batch { images, indices, .. } = batch;
-        let [plain, mirror] = self.presentation.embed(&self.net.backbone, images)?;
+        let [plain, mirror] = self.presentation.embed(network, images)?;
         let columns = self.columns();
         let mut mirror = mirror.chunks_exact(columns);
         let mut rows = Vec::with_capacity(plain.len());

@@ -55,7 +55,8 @@ impl Trainer {
     /// # Errors
     /// If a value is out of range, or given weights do not fit.
     pub(crate) fn new(config: &Config, num_classes: usize, steps_per_epoch: u64) -> anyhow::Result<Self> {
-        let backbone = backbone(config)?;
+        let mut backbone = backbone(config)?;
+        backbone.recompute(&config.model.recompute).context("[model] recompute")?;
         if let Some(path) = &config.model.weights {
             pretrained::begin_with(&backbone, path)?;
         }

@@ -11,7 +11,7 @@ use arcface_data::{Batch, DrawPairs, Image, Loader, LoaderConfig, Normalisation,
 use arcface_eval::baseline::{Picture, PixelDifferences, hog_distances, raw_pixel_distances};
 use arcface_eval::report::Hardest;
 use arcface_eval::{Embeddings, Roc, Verification, report, verify_folds};
-use arcface_models::{Backbone, Mode};
+use arcface_models::{Backbone, Inference};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -62,17 +62,17 @@ impl Presentation {
     ///
     /// # Errors
     /// If the tensor library fails.
-    pub(crate) fn embed(&self, backbone: &Backbone, images: Vec<f32>) -> anyhow::Result<[Vec<f32>; 2]> {
+    pub(crate) fn embed(&self, network: &Inference, images: Vec<f32>) -> anyhow::Result<[Vec<f32>; 2]> {
         let mirror = match self.mirror {
-            Mirror::With => self.forward(backbone, mirrored(&images, self.image_size))?,
+            Mirror::With => self.forward(network, mirrored(&images, self.image_size))?,
             Mirror::Without => Vec::new(),
         };
-        Ok([self.forward(backbone, images)?, mirror])
+        Ok([self.forward(network, images)?, mirror])
     }
 
-    fn forward(&self, backbone: &Backbone, images: Vec<f32>) -> anyhow::Result<Vec<f32>> {
-        let images = image_tensor(images, self.image_size, backbone.parameters().dtype())?;
-        let embeddings = backbone.forward(&images, Mode::Eval)?;
+    fn forward(&self, network: &Inference, images: Vec<f32>) -> anyhow::Result<Vec<f32>> {
+        let images = image_tensor(images, self.image_size, network.dtype())?;
+        let embeddings = network.forward(&images)?;
         Ok(embeddings.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
     }
 }
@@ -158,12 +158,13 @@ impl Verifier {
     /// # Errors
     /// As [`Self::verify`].
     pub(crate) fn embed(&self, backbone: &Backbone, mut progress: impl FnMut(u64)) -> anyhow::Result<Embeddings> {
+        let network = backbone.inference()?;
         let (mut plain, mut mirror) = (Vec::new(), Vec::new());
         let mut done = 0;
         for batch in self.loader.batches(0, self.loader.batches_per_epoch()) {
             interrupt::check()?;
             let Batch { images, indices, .. } = batch?;
-            let [own, mirrored] = self.presentation.embed(backbone, images)?;
+            let [own, mirrored] = self.presentation.embed(&network, images)?;
             plain.extend(own);
             mirror.extend(mirrored);
             done += indices.len() as u64;

@@ -6,7 +6,7 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor};
 
 use super::element::{Element, check_operands, storage, values};
 use super::parallel::{CHUNK, build};
-use super::tape;
+use super::tape::{self, Needs, Recorded, is_wanted};
 use crate::{Result, multiversion, shape, with_element};
 
 /// a + b; the gradient passes to both unchanged.
@@ -23,6 +23,10 @@ pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 }
 
 struct Add;
+
+impl Recorded for Add {
+    const NEEDS: Needs = Needs::Nothing;
+}
 
 impl CustomOp2 for Add {
     fn name(&self) -> &'static str {
@@ -49,7 +53,7 @@ impl CustomOp2 for Add {
         _sum: &Tensor,
         gradient: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
-        let of = |summand: &Tensor| summand.track_op().then(|| gradient.clone());
+        let of = |summand: &Tensor| is_wanted(summand).then(|| gradient.clone());
         Ok((of(a), of(b)))
     }
 }

@@ -10,7 +10,7 @@ use super::element::{Element, check_operand, storage, values};
 use super::normaliser::{Map, Normaliser, batch_moments};
 use super::passes::{Center, Moments, combined, gradient_sums, stretched};
 use super::rows::{from_f64, narrowed, to_f64, with_three, with_values};
-use super::tape;
+use super::tape::{self, Made, Recorded, is_wanted};
 use crate::{Error, Result, shape, with_element};
 
 /// Mean and variance of each channel of one batch, outside of any graph.
@@ -122,6 +122,10 @@ struct Wanted {
     affine: bool,
 }
 
+impl Recorded for BatchNorm {
+    const RESULT: Made = Made::Again;
+}
+
 impl CustomOp2 for BatchNorm {
     fn name(&self) -> &'static str {
         "batch-norm"
@@ -147,7 +151,7 @@ impl CustomOp2 for BatchNorm {
         _y: &Tensor,
         dy: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
-        let wanted = Wanted { x: x.track_op(), affine: affine.track_op() };
+        let wanted = Wanted { x: is_wanted(x), affine: is_wanted(affine) };
         let run = with_element!(x.dtype(), "batch norm", T => {
             with_three(x, affine, dy, |at, affine, dy| {
                 let (dx, slopes) = self.backward::<T>(at, affine, dy, wanted);
@@ -176,6 +180,8 @@ impl ChannelStatistics {
         stretched(x, &center.rounded, &narrowed(scale.iter().copied()), &narrowed(shift))
     }
 }
+
+impl Recorded for ChannelStatistics {}
 
 impl CustomOp1 for ChannelStatistics {
     fn name(&self) -> &'static str {

@@ -12,7 +12,7 @@ use super::element::{Element, check_operands, storage, values};
 use super::normaliser::{Map, Mix, Normaliser};
 use super::parallel::build;
 use super::rows::{from_f64, row_chunk, sum_chunks, with_three, with_values};
-use super::tape;
+use super::tape::{self, Made, Recorded, is_wanted};
 use crate::{Result, multiversion, shape, with_element};
 
 /// `PReLU` of batch norm in training.
@@ -98,6 +98,10 @@ impl Fused {
     }
 }
 
+impl Recorded for Fused {
+    const RESULT: Made = Made::Again;
+}
+
 impl CustomOp3 for Fused {
     fn name(&self) -> &'static str {
         "batch-norm-prelu"
@@ -132,9 +136,9 @@ impl CustomOp3 for Fused {
             Ok((Tensor::from_vec(dx, x.shape(), x.device())?, by_affine, by_slope))
         })));
         let (dx, by_affine, by_slope) = run?;
-        let dx = x.track_op().then_some(dx);
-        let by_affine = affine.track_op().then(|| from_f64(&by_affine, affine.dims(), x)).transpose()?;
-        let by_slope = slope.track_op().then(|| from_f64(&by_slope, slope.dims(), x)).transpose()?;
+        let dx = is_wanted(x).then_some(dx);
+        let by_affine = is_wanted(affine).then(|| from_f64(&by_affine, affine.dims(), x)).transpose()?;
+        let by_slope = is_wanted(slope).then(|| from_f64(&by_slope, slope.dims(), x)).transpose()?;
         Ok((dx, by_affine, by_slope))
     }
 }

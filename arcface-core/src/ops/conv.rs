@@ -7,7 +7,7 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor};
 use super::element::{check_operands, storage, values};
 pub use super::geometry::ConvConfig;
 use super::geometry::Geometry;
-use super::tape;
+use super::tape::{self, Recorded, is_wanted};
 use super::{dense, depthwise};
 use crate::{Result, with_element};
 
@@ -46,6 +46,8 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, config: ConvConfig) -> Result<Tensor>
 /// (x, weight) → y
 struct Forward(Geometry);
 
+impl Recorded for Forward {}
+
 impl CustomOp2 for Forward {
     fn name(&self) -> &'static str {
         "conv2d"
@@ -73,8 +75,8 @@ impl CustomOp2 for Forward {
         _y: &Tensor,
         dy: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
-        let dx = x.track_op().then(|| weight.apply_op2_no_bwd(dy, &InputGradient(self.0)));
-        let dw = weight.track_op().then(|| x.apply_op2_no_bwd(dy, &WeightGradient(self.0)));
+        let dx = is_wanted(x).then(|| weight.apply_op2_no_bwd(dy, &InputGradient(self.0)));
+        let dw = is_wanted(weight).then(|| x.apply_op2_no_bwd(dy, &WeightGradient(self.0)));
         Ok((dx.transpose()?, dw.transpose()?))
     }
 }

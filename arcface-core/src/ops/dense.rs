@@ -7,9 +7,11 @@ use rayon::prelude::*;
 
 use super::columns::{Images, Site, Window, gather};
 use super::element::Element;
+use super::finish::Finish;
 use super::geometry::{Geometry, Phase};
 use super::matmul::{Accumulate, MatMut, MatRef, multiply, product};
 use super::parallel::{build, piece, sum_parts};
+use super::rows::row_chunk;
 use super::{pointwise, winograd};
 
 /// Elements that a tile of im2col and what is made of it hold, about: half of a second-level cache.
@@ -20,14 +22,23 @@ const TILE: usize = 128 * 1024;
 /// # Shapes
 /// x (B, H, W, Cin), w (KH, KW, Cin/groups, Cout) → (B, H', W', Cout)
 pub(crate) fn forward<T: Element>(g: &Geometry, x: &[T], weight: &[T]) -> Vec<T> {
-    if winograd::suits::<T>(g) {
-        return winograd::forward(g, x, weight);
-    }
     if is_product(g) && pointwise::suits::<T>(g) {
         return pointwise::forward(g, x, weight);
     }
+    forward_finished(g, x, weight, Finish::none())
+}
+
+/// [`forward`], its sums finished; a weight that is to be arranged first is left to [`pointwise`].
+pub(crate) fn forward_finished<T: Element>(g: &Geometry, x: &[T], weight: &[T], finish: Finish<'_, T>) -> Vec<T> {
+    if winograd::suits::<T>(g) {
+        return winograd::forward_finished(g, x, weight, finish);
+    }
     if is_product(g) {
-        return multiply(MatRef::new(x, g.out_pixels(), g.channels), MatRef::new(weight, g.channels, g.filters));
+        let weight = MatRef::new(weight, g.channels, g.filters);
+        let mut y = multiply(MatRef::new(x, g.out_pixels(), g.channels), weight);
+        let chunk = row_chunk(g.filters);
+        y.par_chunks_mut(chunk).enumerate().for_each(|(index, y)| finish.pixels(index * chunk, y));
+        return y;
     }
     let depth = g.kernel_height * g.kernel_width * g.group_channels();
     let tile = tile_rows(g.out_pixels(), depth + g.filters);
@@ -49,6 +60,7 @@ pub(crate) fn forward<T: Element>(g: &Geometry, x: &[T], weight: &[T]) -> Vec<T>
                     );
                 });
             }
+            finish.pixels(pixels.start * g.filters, y);
         },
     )
 }

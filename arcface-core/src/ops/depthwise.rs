@@ -11,6 +11,7 @@
 #![allow(clippy::inline_always, reason = "only what is inlined is compiled for the wide vectors")]
 
 use super::element::Element;
+use super::finish::Finish;
 use super::geometry::{Correlation, Geometry};
 use super::parallel::{CHUNK, build, piece, sum_parts};
 use crate::multiversion;
@@ -25,11 +26,16 @@ const PIXELS: usize = 4;
 /// # Shapes
 /// x (B, H, W, C), w (KH, KW, G, C) → (B, H', W', C)
 pub(crate) fn forward<T: Element>(g: &Geometry, x: &[T], weight: &[T]) -> Vec<T> {
+    forward_finished(g, x, weight, Finish::none())
+}
+
+/// [`forward`], its sums finished.
+pub(crate) fn forward_finished<T: Element>(g: &Geometry, x: &[T], weight: &[T], finish: Finish<'_, T>) -> Vec<T> {
     let size = g.group_channels();
     let arranged = turned(weight, g.channels, size, |tap, turn, channel| {
         (tap * size + turn_of(channel % size, turn, size)) * g.channels + channel
     });
-    correlate(&Correlation::forward(g), size, x, &arranged)
+    correlate(&Correlation::forward(g), size, x, &arranged, finish)
 }
 
 /// ∂L/∂x from w and ∂L/∂y; with stride 1 it is a convolution of ∂L/∂y with the flipped kernel.
@@ -44,7 +50,7 @@ pub(crate) fn input_gradient<T: Element>(g: &Geometry, weight: &[T], dy: &[T]) -
     });
     if g.stride == 1 {
         let flipped: Vec<T> = exchanged.chunks_exact(size * g.channels).rev().flatten().copied().collect();
-        return correlate(&Correlation::backward(g), size, dy, &flipped);
+        return correlate(&Correlation::backward(g), size, dy, &flipped, Finish::none());
     }
     let line = g.width * g.channels;
     let lines = lines_of_chunk(line);
@@ -105,6 +111,9 @@ fn turn_of(place: usize, turn: usize, size: usize) -> usize {
     (place + turn) % size
 }
 
+/// Tasks that a small image is cut into, so that several threads have work.
+const FEWEST_TASKS: usize = 8;
+
 /// Lines of `line` values that make up about a chunk.
 fn lines_of_chunk(line: usize) -> usize {
     (CHUNK / line).max(1)
@@ -158,9 +167,9 @@ impl<'a, T> Source<'a, T> {
     }
 }
 
-fn correlate<T: Element>(plane: &Correlation, size: usize, x: &[T], weight: &[T]) -> Vec<T> {
+fn correlate<T: Element>(plane: &Correlation, size: usize, x: &[T], weight: &[T], finish: Finish<'_, T>) -> Vec<T> {
     let line = plane.out_width * plane.channels;
-    let lines = lines_of_chunk(line);
+    let lines = lines_of_chunk(line).min((plane.batch * plane.out_height).div_ceil(FEWEST_TASKS));
     let zeros = vec![T::ZERO; plane.width * plane.channels];
     build(
         plane.batch * plane.out_height * line,
@@ -170,6 +179,7 @@ fn correlate<T: Element>(plane: &Correlation, size: usize, x: &[T], weight: &[T]
             for (at, y) in (index * lines..).zip(y.chunks_exact_mut(line)) {
                 let source = Source::new(plane, x, &zeros, at / plane.out_height, at % plane.out_height);
                 correlate_line(plane, size, source, weight, y);
+                finish.pixels(at * line, y);
             }
         },
     )

@@ -7,7 +7,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
 use super::element::{Element, check_operand, storage, values};
 use super::parallel::{CHUNK, build};
 use super::rows::with_values;
-use super::tape;
+use super::tape::{self, Made, Needs, Recorded};
 use crate::seed::Purpose;
 use crate::{Error, Result, multiversion, with_element};
 
@@ -93,6 +93,11 @@ fn mix(mut z: u64) -> u64 {
     z ^ (z >> 31)
 }
 
+impl Recorded for Dropout {
+    const NEEDS: Needs = Needs::Nothing;
+    const RESULT: Made = Made::Again;
+}
+
 impl CustomOp1 for Dropout {
     fn name(&self) -> &'static str {
         "dropout"
@@ -105,9 +110,9 @@ impl CustomOp1 for Dropout {
         Ok((y?, layout.shape().clone()))
     }
 
-    fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> candle_core::Result<Option<Tensor>> {
-        let dx = with_element!(x.dtype(), "dropout", T => with_values::<T, _>(dy, |dy| {
-            Ok(Tensor::from_vec(self.apply(dy), x.shape(), x.device())?)
+    fn bwd(&self, _x: &Tensor, _y: &Tensor, dy: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        let dx = with_element!(dy.dtype(), "dropout", T => with_values::<T, _>(dy, |values| {
+            Ok(Tensor::from_vec(self.apply(values), dy.shape(), dy.device())?)
         }));
         Ok(Some(dx?))
     }

@@ -7,7 +7,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
 use super::element::{Element, check_operand, storage, values};
 use super::parallel::build;
 use super::rows::with_values;
-use super::tape;
+use super::tape::{self, Recorded};
 use crate::{Error, Result, shape, with_element};
 
 /// (B, C, H, W) → (B, H, W, C), differentiable.
@@ -46,6 +46,8 @@ struct Transpose {
     columns: usize,
     to: [usize; 4],
 }
+
+impl Recorded for Transpose {}
 
 impl CustomOp1 for Transpose {
     fn name(&self) -> &'static str {

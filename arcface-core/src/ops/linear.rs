@@ -7,7 +7,7 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Shape, Te
 use super::element::{Element, check_operands, storage, values};
 use super::matmul::{Accumulate, MatRef, matmul, multiply};
 use super::parallel::{CHUNK, piece, sum_parts};
-use super::tape;
+use super::tape::{self, Recorded, is_wanted};
 use crate::{Error, Result, with_element};
 
 /// y = x·Wᵀ + b.
@@ -70,11 +70,13 @@ impl Forward {
         weight: &Tensor,
         dy: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
-        let dx = x.track_op().then(|| dy.apply_op2_no_bwd(weight, &InputGradient(self.0)));
-        let dw = weight.track_op().then(|| dy.apply_op2_no_bwd(x, &WeightGradient(self.0)));
+        let dx = is_wanted(x).then(|| dy.apply_op2_no_bwd(weight, &InputGradient(self.0)));
+        let dw = is_wanted(weight).then(|| dy.apply_op2_no_bwd(x, &WeightGradient(self.0)));
         Ok((dx.transpose()?, dw.transpose()?))
     }
 }
+
+impl Recorded for Forward {}
 
 impl CustomOp2 for Forward {
     fn name(&self) -> &'static str {
@@ -140,7 +142,7 @@ impl CustomOp3 for Forward {
         dy: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (dx, dw) = self.gradients(x, weight, dy)?;
-        let db = bias.track_op().then(|| dy.apply_op1_no_bwd(&BiasGradient(self.0)));
+        let db = is_wanted(bias).then(|| dy.apply_op1_no_bwd(&BiasGradient(self.0)));
         Ok((dx, dw, db.transpose()?))
     }
 }

@@ -11,6 +11,8 @@ mod depthwise;
 pub mod dropout;
 pub mod element;
 pub mod exponential;
+mod finish;
+pub mod folded_conv;
 mod geometry;
 pub mod layout;
 pub mod linear;
@@ -31,6 +33,7 @@ pub use batch_norm::{BatchStatistics, batch_norm_eval, batch_norm_train, channel
 pub use batch_norm_prelu::{batch_norm_prelu_eval, batch_norm_prelu_train};
 pub use conv::{ConvConfig, conv2d};
 pub use dropout::{DropKey, dropout};
+pub use folded_conv::FoldedConv;
 pub use layout::{channels_first, channels_last};
 pub use linear::linear;
 pub use prelu::prelu;

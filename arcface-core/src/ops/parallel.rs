@@ -129,6 +129,11 @@ pub fn sum_parts<T: Element>(parts: usize, len: usize, accumulate: impl Fn(usize
     total
 }
 
+/// Runs `work` on a thread of the current pool: operators there need not wake one each time that they share out work.
+pub fn inside<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| work())
+}
+
 /// How many pieces to cut `len` into so that each has at least `at_least`, and no more than `at_most` pieces.
 pub fn pieces(len: usize, at_least: usize, at_most: usize) -> usize {
     (len / at_least.max(1)).clamp(1, at_most.max(1))

@@ -8,6 +8,7 @@
 use rayon::prelude::*;
 
 use super::element::Element;
+use super::finish::Finish;
 use super::geometry::Geometry;
 use super::parallel::{Scattered, build_scattered, piece, pieces, sum_parts};
 use super::simd::MulAdd;
@@ -25,13 +26,28 @@ pub(crate) fn suits<T: Element>(g: &Geometry) -> bool {
     size_of::<T>() == 4 && sizes.iter().all(|size| (LANES..=1024).contains(size)) && BLOCK <= g.out_pixels()
 }
 
+/// Whether [`forward_arranged`] works for a 1×1 convolution, be it the faster way or not.
+pub(crate) fn serves<T: Element>(g: &Geometry) -> bool {
+    let is_product = (g.kernel_height, g.kernel_width, g.stride, g.padding, g.groups) == (1, 1, 1, 0, 1);
+    is_product && size_of::<T>() == 4 && g.channels.max(g.filters) <= 1024
+}
+
 /// y = x·w.
 ///
 /// # Shapes
 /// x (B, H, W, Cin), w (1, 1, Cin, Cout) → (B, H, W, Cout)
 pub(crate) fn forward<T: Element>(g: &Geometry, x: &[T], weight: &[T]) -> Vec<T> {
-    let panels = panels(g.channels, g.filters, |row, col| weight[row * g.filters + col]);
-    multiply(x, g.channels, &panels, g.filters)
+    forward_arranged(g, x, &arranged(g.channels, g.filters, weight), Finish::none())
+}
+
+/// A weight (1, 1, Cin, Cout) as [`forward_arranged`] reads it.
+pub(crate) fn arranged<T: Element>(channels: usize, filters: usize, weight: &[T]) -> Vec<T> {
+    panels(channels, filters, |row, col| weight[row * filters + col])
+}
+
+/// [`forward`] of an arranged weight, its sums finished.
+pub(crate) fn forward_arranged<T: Element>(g: &Geometry, x: &[T], panels: &[T], finish: Finish<'_, T>) -> Vec<T> {
+    multiply(x, g.channels, panels, g.filters, finish)
 }
 
 /// ∂L/∂x = ∂L/∂y·wᵀ.
@@ -40,7 +56,7 @@ pub(crate) fn forward<T: Element>(g: &Geometry, x: &[T], weight: &[T]) -> Vec<T>
 /// w (1, 1, Cin, Cout), dy (B, H, W, Cout) → (B, H, W, Cin)
 pub(crate) fn input_gradient<T: Element>(g: &Geometry, weight: &[T], dy: &[T]) -> Vec<T> {
     let panels = panels(g.filters, g.channels, |row, col| weight[col * g.filters + row]);
-    multiply(dy, g.filters, &panels, g.channels)
+    multiply(dy, g.filters, &panels, g.channels, Finish::none())
 }
 
 /// ∂L/∂w = xᵀ·∂L/∂y: one sum per fixed part of the pixels, added in order.
@@ -85,38 +101,39 @@ fn panels<T: Element>(rows: usize, cols: usize, value: impl Fn(usize, usize) -> 
     panels
 }
 
-/// Rows of `depth` values times the matrix of `panels`, which has `cols` columns.
-fn multiply<T: Element>(x: &[T], depth: usize, panels: &[T], cols: usize) -> Vec<T> {
+/// Rows of `depth` values times the matrix of `panels`, which has `cols` columns, finished.
+fn multiply<T: Element>(x: &[T], depth: usize, panels: &[T], cols: usize, finish: Finish<'_, T>) -> Vec<T> {
     const TASKS: usize = 32;
     let rows = x.len() / depth;
-    let of_task = rows.div_ceil(TASKS).next_multiple_of(BLOCK);
+    let tasks = pieces(rows, BLOCK / 2, TASKS);
     let fill = |task: usize, y: &Scattered<T>| {
-        let end = rows.min((task + 1) * of_task);
-        for start in (task * of_task..end).step_by(BLOCK) {
-            multiply_block(&x[start * depth..end.min(start + BLOCK) * depth], depth, panels, y, start, cols);
+        let rows = piece(rows, tasks, task);
+        let blocks = rows.len().div_ceil(BLOCK);
+        for block in 0..blocks {
+            let part = piece(rows.len(), blocks, block);
+            let (start, end) = (rows.start + part.start, rows.start + part.end);
+            let to = Target { y, first: start, cols, finish };
+            multiply_block(&x[start * depth..end * depth], depth, panels, &to);
         }
     };
     // SAFETY: the tasks' rows are all rows, each once, and a block writes every column of its rows.
     #[allow(unsafe_code)]
     unsafe {
-        build_scattered(rows * cols, rows.div_ceil(of_task), fill)
+        build_scattered(rows * cols, tasks, fill)
     }
 }
 
 fused! {
-    /// Writes a few rows of the product, from row `first` of `y` on.
-    fn multiply_block[M; T: Element](
-        x: &[T], depth: usize, panels: &[T], y: &Scattered<T>, first: usize, cols: usize,
-    ) {
+    /// Writes a few rows of the product.
+    fn multiply_block[M; T: Element](x: &[T], depth: usize, panels: &[T], to: &Target<'_, T>) {
         let rows = x.len() / depth;
         let groups = rows.div_ceil(M::ROWS);
         for (panel, weight) in panels.chunks_exact(depth * LANES).enumerate() {
-            let columns = panel * LANES..cols.min((panel + 1) * LANES);
             for group in 0..groups {
                 let rows = piece(rows, groups, group);
                 let x = &x[rows.start * depth..rows.end * depth];
-                let to = Target { y, at: (first + rows.start) * cols + columns.start, cols, width: columns.len() };
-                by_rows!(rows.len(), R => multiply_rows::<M, T, R>(x, depth, weight, &to));
+                let to = Target { first: to.first + rows.start, ..*to };
+                by_rows!(rows.len(), R => multiply_rows::<M, T, R>(x, depth, weight, &to, panel * LANES));
             }
         }
     }
@@ -160,17 +177,24 @@ fn lanes<T: Element>(values: &[T]) -> [T; LANES] {
     })
 }
 
-/// Where a panel's columns of some rows go.
+/// Where some rows go, and what becomes of their sums before.
 struct Target<'a, T> {
     y: &'a Scattered<T>,
-    at: usize,
+    /// Number of the first row.
+    first: usize,
     cols: usize,
-    width: usize,
+    finish: Finish<'a, T>,
 }
 
-/// `R` rows times one panel, summed in registers.
+/// `R` rows times one panel, the columns from `column` on, summed in registers.
 #[inline(always)]
-fn multiply_rows<M: MulAdd, T: Element, const R: usize>(x: &[T], depth: usize, weight: &[T], to: &Target<'_, T>) {
+fn multiply_rows<M: MulAdd, T: Element, const R: usize>(
+    x: &[T],
+    depth: usize,
+    weight: &[T],
+    to: &Target<'_, T>,
+    column: usize,
+) {
     let rows: [&[T]; R] = std::array::from_fn(|row| &x[row * depth..][..depth]);
     let mut sums = [[T::ZERO; LANES]; R];
     let (weight, _) = weight[..depth * LANES].as_chunks::<LANES>();
@@ -184,16 +208,23 @@ fn multiply_rows<M: MulAdd, T: Element, const R: usize>(x: &[T], depth: usize, w
             }
         }
     }
-    for (row, sums) in sums.into_iter().enumerate() {
+    for (row, sums) in (to.first..).zip(sums) {
+        let at = row * to.cols + column;
         // A copy: what is cut to a width that the compiler does not know cannot be in registers before.
-        let values = sums;
+        let mut values = sums;
         // SAFETY: these columns of this row belong to this call alone, as `multiply` says.
         #[allow(unsafe_code)]
         unsafe {
-            match to.width {
+            match LANES.min(to.cols - column) {
                 // A length that the compiler knows is a move of registers.
-                LANES => to.y.write(to.at + row * to.cols, &values),
-                width => to.y.write(to.at + row * to.cols, &values[..width]),
+                LANES => {
+                    to.finish.lanes(column, at, &mut values);
+                    to.y.write(at, &values);
+                }
+                width => {
+                    to.finish.some(column, at, &mut values[..width]);
+                    to.y.write(at, &values[..width]);
+                }
             }
         }
     }

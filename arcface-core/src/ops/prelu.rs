@@ -7,7 +7,7 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor};
 use super::element::{Element, check_operands, storage, values};
 use super::parallel::build;
 use super::rows::{build_and_collect, from_f64, row_chunk, total, with_values};
-use super::tape;
+use super::tape::{self, Made, Recorded, is_wanted};
 use crate::{Result, multiversion, shape, with_element};
 
 /// y = max(x, 0) + slope·min(x, 0), one slope per channel; at 0 the gradient is the slope, as in torch.
@@ -35,6 +35,10 @@ pub fn prelu(x: &Tensor, slope: &Tensor) -> Result<Tensor> {
 }
 
 struct PRelu;
+
+impl Recorded for PRelu {
+    const RESULT: Made = Made::Again;
+}
 
 impl CustomOp2 for PRelu {
     fn name(&self) -> &'static str {
@@ -69,8 +73,8 @@ impl CustomOp2 for PRelu {
 fn gradients<T: Element>(x: &Tensor, slope: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
     let run = |x: &[T]| with_values(slope, |slope| with_values(dy, |dy| Ok(backward(x, slope, dy))));
     let (dx, dslope) = with_values(x, run)?;
-    let dx = x.track_op().then(|| Tensor::from_vec(dx, x.shape(), x.device())).transpose()?;
-    let dslope = slope.track_op().then(|| from_f64(&dslope, slope.dims(), slope)).transpose()?;
+    let dx = is_wanted(x).then(|| Tensor::from_vec(dx, x.shape(), x.device())).transpose()?;
+    let dslope = is_wanted(slope).then(|| from_f64(&dslope, slope.dims(), slope)).transpose()?;
     Ok((dx, dslope))
 }
 

@@ -2,44 +2,114 @@
 //! Knows no operator by name, only candle's `CustomOp` traits.
 //!
 //! Candle begins every gradient as zeros and adds to it, in whole passes over memory; a tape moves a gradient to where
-//! it belongs and adds only where two meet. It lets go of each activation as soon as its gradient is done.
+//! it belongs and adds only where two meet. It lets go of each activation as soon as its gradient is done, and keeps
+//! none that is cheap to make again: of batch norm and an activation before a convolution only what went into them.
 //! Outside of [`record`] operators cost what they cost without it.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use candle_core::backprop::GradStore;
-use candle_core::{CustomOp1, CustomOp2, CustomOp3, Shape, Tensor, TensorId};
+use candle_core::{CustomOp1, CustomOp2, CustomOp3, DType, Device, Shape, Tensor, TensorId};
 
 use super::add::add;
 use crate::Result;
 
-/// Gradients of a step's inputs from the gradient of its output.
-type Backward = Box<dyn FnOnce(&Tensor) -> Result<Vec<Option<Tensor>>>>;
+/// What a backward pass asks of the values of an operator; no operator may look at its own result there.
+pub(crate) trait Recorded {
+    /// Which values the gradient depends on.
+    const NEEDS: Needs = Needs::Arguments;
+    /// What becomes of the result.
+    const RESULT: Made = Made::Once;
+}
+
+/// Which values the gradient of an operator depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Needs {
+    Arguments,
+    /// Not even their shapes.
+    Nothing,
+}
+
+/// Whether a result that others need in the backward pass is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Made {
+    /// It is kept.
+    Once,
+    /// It is made again from the arguments, which are what is kept.
+    Again,
+}
+
+/// An argument as the backward pass finds it.
+#[derive(Clone)]
+enum Saved {
+    Kept(Tensor),
+    Again(Recipe),
+    /// A number stands in for it.
+    Unneeded(DType),
+}
+
+/// How a result is made again.
+type Recipe = Rc<dyn Fn() -> Result<Tensor>>;
+
+impl Saved {
+    /// Outside of any graph, but for variables.
+    fn restore(&self) -> Result<Tensor> {
+        match self {
+            Self::Kept(tensor) => Ok(tensor.clone()),
+            Self::Again(recipe) => recipe(),
+            Self::Unneeded(dtype) => Ok(Tensor::zeros((), *dtype, &Device::Cpu)?),
+        }
+    }
+}
+
+fn restore(saved: &[Saved]) -> Result<Vec<Tensor>> {
+    saved.iter().map(Saved::restore).collect()
+}
+
+/// Gradients of tensors from the gradient of a step's output.
+type Backward = Box<dyn FnOnce(&Tensor) -> Result<Vec<(TensorId, Tensor)>>>;
 
 /// One operator as it was applied.
 struct Step {
-    inputs: Vec<TensorId>,
     output: TensorId,
     backward: Backward,
 }
 
+/// What is known while operators are recorded. Their results are outside of candle's graph, which would keep them all.
+#[derive(Default)]
+struct Recording {
+    steps: Vec<Step>,
+    /// Results that depend on a variable.
+    tracked: HashSet<TensorId>,
+    /// Results that are not to be kept.
+    recipes: HashMap<TensorId, Recipe>,
+}
+
 thread_local! {
-    /// The steps of this thread while [`record`] runs.
-    static STEPS: RefCell<Option<Vec<Step>>> = const { RefCell::new(None) };
+    /// That of this thread while [`record`] runs.
+    static RECORDING: RefCell<Option<Recording>> = const { RefCell::new(None) };
+    /// Arguments of the step whose backward pass runs on this thread that have a gradient.
+    static WANTED: RefCell<HashSet<TensorId>> = RefCell::default();
+}
+
+/// Whether an operator's backward pass is to make the gradient of its argument `x`.
+pub(crate) fn is_wanted(x: &Tensor) -> bool {
+    x.track_op() || WANTED.with_borrow(|wanted| wanted.contains(&x.id()))
 }
 
 /// The operators that led to one output.
 pub struct Tape {
     steps: Vec<Step>,
-    output: Tensor,
+    output: TensorId,
 }
 
 /// Runs `forward` and records the operators it applies on this thread; the first result is outside of candle's graph.
 ///
-/// Only operators of this crate and [`reshape`] and [`rows`] are recorded: what `forward` does with candle's own ends
-/// the way of a gradient.
+/// Only operators of this crate and [`reshape`], [`rows`] and [`recomputed`] are recorded: what `forward` does with
+/// candle's own ends the way of a gradient.
 ///
 /// # Errors
 /// Those of `forward`.
@@ -55,11 +125,16 @@ pub struct Tape {
 /// # Ok::<(), arcface_core::Error>(())
 /// ```
 pub fn record(forward: impl FnOnce() -> Result<Tensor>) -> Result<(Tensor, Tape)> {
-    let outer = STEPS.replace(Some(Vec::new()));
+    let (output, recording) = run(Recording::default(), forward)?;
+    Ok((output.detach(), Tape { steps: recording.steps, output: output.id() }))
+}
+
+/// The result of `forward` while `recording` is this thread's.
+fn run(recording: Recording, forward: impl FnOnce() -> Result<Tensor>) -> Result<(Tensor, Recording)> {
+    let outer = RECORDING.replace(Some(recording));
     let output = forward();
-    let steps = STEPS.replace(outer).unwrap_or_default();
-    let output = output?;
-    Ok((output.detach(), Tape { steps, output }))
+    let recording = RECORDING.replace(outer).unwrap_or_default();
+    Ok((output?, recording))
 }
 
 impl Tape {
@@ -68,24 +143,26 @@ impl Tape {
     /// # Errors
     /// If an operator fails.
     pub fn backward(self, gradient: &Tensor) -> Result<GradStore> {
-        let mut gradients = HashMap::from([(self.output.id(), gradient.clone())]);
-        drop(self.output);
-        for step in self.steps.into_iter().rev() {
-            let Some(gradient) = gradients.remove(&step.output) else { continue };
-            for (input, gradient) in step.inputs.into_iter().zip((step.backward)(&gradient)?) {
-                put(&mut gradients, input, gradient)?;
-            }
-        }
         let mut store = GradStore::default();
-        for (id, gradient) in gradients {
+        for (id, gradient) in self.gradients(gradient)? {
             store.insert_id(id, gradient);
         }
         Ok(store)
     }
+
+    fn gradients(self, gradient: &Tensor) -> Result<HashMap<TensorId, Tensor>> {
+        let mut gradients = HashMap::from([(self.output, gradient.clone())]);
+        for step in self.steps.into_iter().rev() {
+            let Some(gradient) = gradients.remove(&step.output) else { continue };
+            for (id, gradient) in (step.backward)(&gradient)? {
+                put(&mut gradients, id, gradient)?;
+            }
+        }
+        Ok(gradients)
+    }
 }
 
-fn put(gradients: &mut HashMap<TensorId, Tensor>, id: TensorId, gradient: Option<Tensor>) -> Result<()> {
-    let Some(gradient) = gradient else { return Ok(()) };
+fn put(gradients: &mut HashMap<TensorId, Tensor>, id: TensorId, gradient: Tensor) -> Result<()> {
     let gradient = match gradients.remove(&id) {
         Some(other) => add(&other, &gradient)?,
         None => gradient,
@@ -94,47 +171,108 @@ fn put(gradients: &mut HashMap<TensorId, Tensor>, id: TensorId, gradient: Option
     Ok(())
 }
 
-/// Keeps a step if one is to be kept; `backward` is made only then.
-fn keep(inputs: &[&Tensor], output: &Tensor, backward: impl FnOnce() -> Backward) {
-    STEPS.with_borrow_mut(|steps| {
-        if let Some(steps) = steps {
-            let inputs = inputs.iter().map(|input| input.id()).collect();
-            steps.push(Step { inputs, output: output.id(), backward: backward() });
+impl Recording {
+    /// One that begins with the argument of [`recomputed`], if that has a gradient.
+    fn within(argument: Option<TensorId>) -> Self {
+        Self { tracked: argument.into_iter().collect(), ..Self::default() }
+    }
+
+    fn tracks(&self, x: &Tensor) -> bool {
+        x.track_op() || self.tracked.contains(&x.id())
+    }
+
+    fn save(&self, x: &Tensor) -> Saved {
+        self.recipes.get(&x.id()).map_or_else(|| Saved::Kept(x.clone()), |recipe| Saved::Again(recipe.clone()))
+    }
+
+    /// Takes `y` out of candle's graph and keeps a step for it, if it is tracked.
+    fn add(&mut self, y: &Tensor, inputs: &[&Tensor], backward: impl FnOnce(&Self) -> Backward) -> Tensor {
+        let y = y.detach();
+        if inputs.iter().any(|input| self.tracks(input)) {
+            let backward = backward(self);
+            self.tracked.insert(y.id());
+            self.steps.push(Step { output: y.id(), backward });
         }
-    });
+        y
+    }
+}
+
+type Forward = Rc<dyn Fn(&[Tensor]) -> Result<Tensor>>;
+type OperatorBackward = Box<dyn FnOnce(&[Tensor], &Tensor) -> Result<Vec<Option<Tensor>>>>;
+
+/// Applies an operator, on the tape if one is recorded.
+fn apply(
+    inputs: &[&Tensor],
+    (needs, made): (Needs, Made),
+    forward: Forward,
+    backward: impl FnOnce() -> OperatorBackward,
+) -> Result<Tensor> {
+    let arguments: Vec<Tensor> = inputs.iter().map(|&input| input.clone()).collect();
+    let y = forward(&arguments)?;
+    RECORDING.with_borrow_mut(|recording| {
+        let Some(recording) = recording else { return Ok(y) };
+        let y = recording.add(&y, inputs, |recording| {
+            let saved = arguments.iter().map(|input| match needs {
+                Needs::Arguments => recording.save(input),
+                Needs::Nothing => Saved::Unneeded(input.dtype()),
+            });
+            let targets = arguments.iter().map(|input| recording.tracks(input).then(|| input.id())).collect();
+            of_operator(saved.collect(), targets, backward())
+        });
+        if made == Made::Again {
+            let saved: Vec<Saved> = arguments.iter().map(|input| recording.save(input)).collect();
+            let recipe: Recipe = Rc::new(move || Ok(forward(&restore(&saved)?)?.detach()));
+            recording.recipes.insert(y.id(), recipe);
+        }
+        Ok(y)
+    })
+}
+
+/// The backward pass of an operator over `saved` arguments, whose gradients go to `targets`.
+fn of_operator(saved: Vec<Saved>, targets: Vec<Option<TensorId>>, backward: OperatorBackward) -> Backward {
+    Box::new(move |dy| {
+        let arguments = restore(&saved)?;
+        let tracked = arguments.iter().zip(&targets).filter(|(_, target)| target.is_some());
+        let wanted = tracked.map(|(argument, _)| argument.id()).collect();
+        let outer = WANTED.replace(wanted);
+        let gradients = backward(&arguments, dy);
+        WANTED.set(outer);
+        let of_targets = targets.iter().zip(gradients?).filter_map(|(target, gradient)| target.zip(gradient));
+        Ok(of_targets.collect())
+    })
 }
 
 /// Applies `op`, on the tape if one is recorded.
-pub(crate) fn apply1(x: &Tensor, op: impl CustomOp1 + Send + Sync + 'static) -> Result<Tensor> {
+pub(crate) fn apply1<O: CustomOp1 + Recorded + Send + Sync + 'static>(x: &Tensor, op: O) -> Result<Tensor> {
     let op: Arc<Box<dyn CustomOp1 + Send + Sync>> = Arc::new(Box::new(op));
-    let y = x.apply_op1_arc(op.clone())?;
-    keep(&[x], &y, || {
-        let (x, y) = (x.clone(), y.clone());
-        Box::new(move |dy| Ok(vec![op.bwd(&x, &y, dy)?]))
-    });
-    Ok(y)
+    let again = op.clone();
+    apply(&[x], (O::NEEDS, O::RESULT), Rc::new(move |x| Ok(x[0].apply_op1_arc(again.clone())?)), || {
+        Box::new(move |x, dy| Ok(vec![op.bwd(&x[0], dy, dy)?]))
+    })
 }
 
 /// Applies `op`, on the tape if one is recorded.
-pub(crate) fn apply2(a: &Tensor, b: &Tensor, op: impl CustomOp2 + Send + Sync + 'static) -> Result<Tensor> {
+pub(crate) fn apply2<O: CustomOp2 + Recorded + Send + Sync + 'static>(a: &Tensor, b: &Tensor, op: O) -> Result<Tensor> {
     let op: Arc<Box<dyn CustomOp2 + Send + Sync>> = Arc::new(Box::new(op));
-    let y = a.apply_op2_arc(b, op.clone())?;
-    keep(&[a, b], &y, || {
-        let (a, b, y) = (a.clone(), b.clone(), y.clone());
-        Box::new(move |dy| op.bwd(&a, &b, &y, dy).map(|(da, db)| vec![da, db]).map_err(Into::into))
-    });
-    Ok(y)
+    let again = op.clone();
+    apply(&[a, b], (O::NEEDS, O::RESULT), Rc::new(move |x| Ok(x[0].apply_op2_arc(&x[1], again.clone())?)), || {
+        Box::new(move |x, dy| Ok(op.bwd(&x[0], &x[1], dy, dy).map(|(a, b)| vec![a, b])?))
+    })
 }
 
 /// Applies `op`, on the tape if one is recorded.
-pub(crate) fn apply3(a: &Tensor, b: &Tensor, c: &Tensor, op: impl CustomOp3 + Send + Sync + 'static) -> Result<Tensor> {
+pub(crate) fn apply3<O: CustomOp3 + Recorded + Send + Sync + 'static>(
+    a: &Tensor,
+    b: &Tensor,
+    c: &Tensor,
+    op: O,
+) -> Result<Tensor> {
     let op: Arc<Box<dyn CustomOp3 + Send + Sync>> = Arc::new(Box::new(op));
-    let y = a.apply_op3_arc(b, c, op.clone())?;
-    keep(&[a, b, c], &y, || {
-        let (a, b, c, y) = (a.clone(), b.clone(), c.clone(), y.clone());
-        Box::new(move |dy| op.bwd(&a, &b, &c, &y, dy).map(|(da, db, dc)| vec![da, db, dc]).map_err(Into::into))
-    });
-    Ok(y)
+    let again = op.clone();
+    let forward = move |x: &[Tensor]| Ok(x[0].apply_op3_arc(&x[1], &x[2], again.clone())?);
+    apply(&[a, b, c], (O::NEEDS, O::RESULT), Rc::new(forward), || {
+        Box::new(move |x, dy| Ok(op.bwd(&x[0], &x[1], &x[2], dy, dy).map(|(a, b, c)| vec![a, b, c])?))
+    })
 }
 
 /// candle's `reshape`, on the tape if one is recorded.
@@ -142,12 +280,10 @@ pub(crate) fn apply3(a: &Tensor, b: &Tensor, c: &Tensor, op: impl CustomOp3 + Se
 /// # Errors
 /// If the shapes hold different numbers of elements.
 pub fn reshape(x: &Tensor, shape: impl Into<Shape>) -> Result<Tensor> {
-    let y = x.reshape(shape.into())?;
-    keep(&[x], &y, || {
-        let shape = x.shape().clone();
-        Box::new(move |dy| Ok(vec![Some(dy.reshape(shape)?)]))
-    });
-    Ok(y)
+    let (before, shape) = (x.shape().clone(), shape.into());
+    apply(&[x], (Needs::Nothing, Made::Again), Rc::new(move |x| Ok(x[0].reshape(&shape)?)), || {
+        Box::new(move |_, dy| Ok(vec![Some(dy.reshape(before)?)]))
+    })
 }
 
 /// Two vectors as the rows of one matrix, on the tape if one is recorded; a gradient goes to those that are tracked.
@@ -158,13 +294,65 @@ pub fn reshape(x: &Tensor, shape: impl Into<Shape>) -> Result<Tensor> {
 /// # Errors
 /// If the lengths differ.
 pub fn rows(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    let y = Tensor::stack(&[a, b], 0)?;
-    keep(&[a, b], &y, || {
-        let tracked = [a.track_op(), b.track_op()];
-        let row = move |dy: &Tensor, index: usize| tracked[index].then(|| dy.get(index)).transpose();
-        Box::new(move |dy| Ok(vec![row(dy, 0)?, row(dy, 1)?]))
+    apply(&[a, b], (Needs::Nothing, Made::Once), Rc::new(|x| Ok(Tensor::stack(x, 0)?)), || {
+        Box::new(|_, dy| Ok(vec![Some(dy.get(0)?), Some(dy.get(1)?)]))
+    })
+}
+
+/// `forward` of `x`, of which only `x` is kept: in the backward pass `again` makes the same once more, and is recorded.
+///
+/// `again` differs from `forward` at most in what must not happen twice, as counting. Outside of [`record`] only
+/// `forward` runs.
+///
+/// # Errors
+/// Those of `forward`.
+///
+/// # Example
+/// ```
+/// use arcface_core::candle::{Device, Tensor, Var};
+/// use arcface_core::ops::{add, tape::{record, recomputed}};
+/// let x = Var::new(&[1.0, 2.0], &Device::Cpu)?;
+/// let triple = |x: &Tensor| add(&add(x, x)?, x);
+/// let (y, tape) = record(|| recomputed(&x, triple, triple))?;
+/// let gradients = tape.backward(&y.ones_like()?)?;
+/// assert_eq!(gradients.get(&x).unwrap().to_vec1::<f64>()?, [3.0, 3.0]);
+/// # Ok::<(), arcface_core::Error>(())
+/// ```
+pub fn recomputed(
+    x: &Tensor,
+    forward: impl FnOnce(&Tensor) -> Result<Tensor>,
+    again: impl FnOnce(&Tensor) -> Result<Tensor> + 'static,
+) -> Result<Tensor> {
+    let of_x = |outer: &Recording| (outer.save(x), outer.tracks(x).then(|| x.id()));
+    let Some((saved, target)) = RECORDING.with_borrow(|outer| outer.as_ref().map(of_x)) else {
+        return forward(x);
+    };
+    let (y, inner) = run(Recording::within(target), || forward(x))?;
+    let is_tracked = inner.tracks(&y);
+    // Its steps go, and with them what they keep.
+    drop(inner);
+    RECORDING.with_borrow_mut(|recording| {
+        if let Some(recording) = recording.as_mut().filter(|_| is_tracked) {
+            recording.tracked.insert(y.id());
+            recording.steps.push(Step { output: y.id(), backward: of_whole(saved, target, again) });
+        }
     });
     Ok(y)
+}
+
+/// The backward pass of [`recomputed`].
+fn of_whole(
+    saved: Saved,
+    target: Option<TensorId>,
+    again: impl FnOnce(&Tensor) -> Result<Tensor> + 'static,
+) -> Backward {
+    Box::new(move |dy| {
+        let x = saved.restore()?;
+        let (y, recording) = run(Recording::within(target.map(|_| x.id())), || again(&x))?;
+        let gradients = Tape { steps: recording.steps, output: y.id() }.gradients(dy)?;
+        let renamed = |id| target.filter(|_| id == x.id()).unwrap_or(id);
+        Ok(gradients.into_iter().map(|(id, gradient)| (renamed(id), gradient)).collect())
+    })
 }
 
 #[cfg(test)]
@@ -203,6 +391,51 @@ mod tests {
     }
 
     #[test]
+    fn a_part_that_is_recomputed_has_the_same_gradients() {
+        let vars: Vec<Var> =
+            [[2, 3, 3, 3], [3, 3, 3, 3]].iter().zip(0..).map(|(shape, index)| var(shape, index)).collect();
+        let slope = var(&[3], 2);
+        let part = |kernel: &Var, slope: &Var| {
+            let (kernel, slope) = (kernel.clone(), slope.clone());
+            move |x: &Tensor| {
+                let y = prelu(&conv2d(x, &kernel, ConvConfig { padding: 1, ..ConvConfig::default() })?, &slope)?;
+                add(&y, x)
+            }
+        };
+        let part = || part(&vars[1], &slope);
+        let whole = |x: &Tensor| conv2d(&prelu(x, &slope)?, &vars[1], ConvConfig::default());
+        let weights = normal(&[2, 1, 1, 3], DType::F64, 9).unwrap();
+        let plain = record(|| whole(&part()(&prelu(&vars[0], &slope)?)?)).unwrap();
+        let ran = std::cell::Cell::new(0);
+        let counted = |x: &Tensor| {
+            ran.set(ran.get() + 1);
+            part()(x)
+        };
+        // Its argument is one that is made again, too.
+        let short = record(|| whole(&recomputed(&prelu(&vars[0], &slope)?, counted, part())?)).unwrap();
+        assert_eq!((ran.get(), crate::testing::difference(&plain.0, &short.0).unwrap()), (1, 0.0));
+        let [plain, short] = [plain, short].map(|(_, tape)| tape.backward(&weights).unwrap());
+        for var in vars.iter().chain([&slope]) {
+            assert!(difference(short.get(var).unwrap(), plain.get(var).unwrap()).unwrap() < 1e-14);
+        }
+    }
+
+    #[test]
+    fn what_is_cheap_is_not_kept() {
+        let (x, kernel, slope) = (var(&[2, 3, 3, 3], 0), var(&[1, 1, 3, 3], 1), var(&[3], 2));
+        let kept = |again: bool| {
+            let (_, tape) = record(|| {
+                let y = conv2d(&x, &kernel, ConvConfig::default())?;
+                let y = if again { prelu(&y, &slope)? } else { y };
+                conv2d(&y, &kernel, ConvConfig::default())
+            })
+            .unwrap();
+            tape.backward(&x.ones_like().unwrap()).unwrap()
+        };
+        assert!(kept(true).get(&slope).is_some() && kept(false).get(&slope).is_none());
+    }
+
+    #[test]
     fn what_is_not_tracked_has_no_gradient() {
         let (x, constant) = (var(&[3], 0), var(&[3], 1).as_detached_tensor());
         let (y, tape) = record(|| add(&x, &rows(&constant, &constant)?.get(0)?)).unwrap();
@@ -213,6 +446,6 @@ mod tests {
     #[test]
     fn nothing_is_recorded_outside_or_after_a_failure() {
         assert!(record(|| add(&var(&[3], 0), &var(&[4], 1))).is_err());
-        assert!(STEPS.with_borrow(Option::is_none));
+        assert!(RECORDING.with_borrow(Option::is_none));
     }
 }

@@ -20,6 +20,7 @@ use planes::{LANES, Planes, multiply};
 use transform::{Kernels, TILE, Turn, input_planes, output_tiles, weight_planes};
 
 use super::element::Element;
+use super::finish::Finish;
 use super::geometry::{Correlation, Geometry};
 use super::parallel::{Scattered, build, build_scattered, piece};
 
@@ -48,8 +49,17 @@ fn is_plain(g: &Geometry) -> bool {
 ///
 /// # Shapes
 /// x (B, H, W, Cin), w (3, 3, Cin, Cout) → (B, H', W', Cout)
+#[cfg(test)]
 pub(crate) fn forward<T: Element>(g: &Geometry, x: &[T], weight: &[T]) -> Vec<T> {
-    correlate(&Correlation::forward(g), x, Kernels { weight, turn: Turn::None })
+    forward_finished(g, x, weight, Finish::none())
+}
+
+/// y = x ∗ w, finished.
+///
+/// # Shapes
+/// x (B, H, W, Cin), w (3, 3, Cin, Cout) → (B, H', W', Cout)
+pub(crate) fn forward_finished<T: Element>(g: &Geometry, x: &[T], weight: &[T], finish: Finish<'_, T>) -> Vec<T> {
+    correlate(&Correlation::forward(g), x, Kernels { weight, turn: Turn::None }, finish)
 }
 
 /// ∂L/∂x from w and ∂L/∂y: a convolution of ∂L/∂y with the kernel turned by half a turn, its channels exchanged.
@@ -57,7 +67,7 @@ pub(crate) fn forward<T: Element>(g: &Geometry, x: &[T], weight: &[T]) -> Vec<T>
 /// # Shapes
 /// w (3, 3, Cin, Cout), dy (B, H', W', Cout) → (B, H, W, Cin)
 pub(crate) fn input_gradient<T: Element>(g: &Geometry, weight: &[T], dy: &[T]) -> Vec<T> {
-    correlate(&Correlation::backward(g), dy, Kernels { weight, turn: Turn::Half })
+    correlate(&Correlation::backward(g), dy, Kernels { weight, turn: Turn::Half }, Finish::none())
 }
 
 /// A correlation of stride 1, cut into tiles of outputs.
@@ -121,14 +131,14 @@ struct Tile {
     x: usize,
 }
 
-/// The correlation of `x` with kernels.
-fn correlate<T: Element>(tiling: &Correlation, x: &[T], weight: Kernels<'_, T>) -> Vec<T> {
-    if tiling.tiles() <= FEW { by_filters(tiling, x, weight) } else { by_tiles(tiling, x, weight) }
+/// The correlation of `x` with kernels, finished.
+fn correlate<T: Element>(tiling: &Correlation, x: &[T], weight: Kernels<'_, T>, finish: Finish<'_, T>) -> Vec<T> {
+    if tiling.tiles() <= FEW { by_filters(tiling, x, weight, finish) } else { by_tiles(tiling, x, weight, finish) }
 }
 
 /// For few tiles: all of their planes are made first, then block by block of filters the kernels' planes, which are the
 /// larger part and so never leave the cache.
-fn by_filters<T: Element>(tiling: &Correlation, x: &[T], weight: Kernels<'_, T>) -> Vec<T> {
+fn by_filters<T: Element>(tiling: &Correlation, x: &[T], weight: Kernels<'_, T>, finish: Finish<'_, T>) -> Vec<T> {
     let tiles = 0..tiling.tiles();
     let inputs = tiling.inputs(tiles.len());
     let one = Planes { panels: 1, ..inputs };
@@ -140,7 +150,7 @@ fn by_filters<T: Element>(tiling: &Correlation, x: &[T], weight: Kernels<'_, T>)
             let (kernel_planes, products) = scratch.split_at_mut(kernels.len());
             weight_planes(tiling, weight, block, kernels, kernel_planes);
             multiply(&inputs_planes, inputs, kernel_planes, kernels, products, outputs);
-            output_tiles(tiling, products, outputs, tiles.clone(), block..block + 1, y);
+            output_tiles(tiling, products, outputs, tiles.clone(), block..block + 1, finish, y);
         });
     };
     // SAFETY: the blocks of filters are all filters, each once, and every block has all tiles.
@@ -151,7 +161,7 @@ fn by_filters<T: Element>(tiling: &Correlation, x: &[T], weight: Kernels<'_, T>)
 }
 
 /// For many tiles: all of the kernels' planes are made first, then part by part the tiles.
-fn by_tiles<T: Element>(tiling: &Correlation, x: &[T], weight: Kernels<'_, T>) -> Vec<T> {
+fn by_tiles<T: Element>(tiling: &Correlation, x: &[T], weight: Kernels<'_, T>, finish: Finish<'_, T>) -> Vec<T> {
     let kernels = tiling.kernels(tiling.filter_blocks());
     let fill = |(): &mut (), block: usize, planes: &mut [T]| {
         weight_planes(tiling, weight, block, tiling.kernels(1), planes);
@@ -161,7 +171,7 @@ fn by_tiles<T: Element>(tiling: &Correlation, x: &[T], weight: Kernels<'_, T>) -
     let parts = tiling.tiles().div_ceil(fitting);
     let fill = |part: usize, y: &Scattered<T>| {
         let tiles = piece(tiling.tiles(), parts, part);
-        fill_tiles(tiling, x, &weight, tiles, y);
+        fill_tiles(tiling, x, &weight, tiles, finish, y);
     };
     // SAFETY: the parts are all tiles, each once, and every part has all filters.
     #[allow(unsafe_code)]
@@ -171,7 +181,14 @@ fn by_tiles<T: Element>(tiling: &Correlation, x: &[T], weight: Kernels<'_, T>) -
 }
 
 /// Writes the outputs of some tiles.
-fn fill_tiles<T: Element>(tiling: &Correlation, x: &[T], weight: &[T], tiles: Range<usize>, y: &Scattered<T>) {
+fn fill_tiles<T: Element>(
+    tiling: &Correlation,
+    x: &[T],
+    weight: &[T],
+    tiles: Range<usize>,
+    finish: Finish<'_, T>,
+    y: &Scattered<T>,
+) {
     let blocks = 0..tiling.filter_blocks();
     let kernels = tiling.kernels(1);
     let inputs = tiling.inputs(tiles.len());
@@ -183,7 +200,7 @@ fn fill_tiles<T: Element>(tiling: &Correlation, x: &[T], weight: &[T], tiles: Ra
             let group = first..blocks.end.min(first + GROUP);
             let outputs = Planes { panels: group.len(), ..outputs };
             multiply(from, inputs, &weight[first * kernels.len()..], kernels, to, outputs);
-            output_tiles(tiling, to, outputs, tiles.clone(), group, y);
+            output_tiles(tiling, to, outputs, tiles.clone(), group, finish, y);
         }
     });
 }

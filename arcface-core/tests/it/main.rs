@@ -8,6 +8,7 @@ mod batch_norm_prelu;
 mod checkpoint;
 mod conv;
 mod dropout;
+mod folded_conv;
 mod layout;
 mod linear;
 mod matmul;

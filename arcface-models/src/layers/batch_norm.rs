@@ -9,6 +9,7 @@ use arcface_core::ops::tape::rows;
 use arcface_core::ops::{self, BatchStatistics};
 use arcface_core::{Error, Result};
 
+use crate::inference::Norm;
 use crate::layers::{Builder, Mode, Weight};
 use crate::plan::BatchNormSpec;
 
@@ -61,7 +62,7 @@ impl BatchNorm {
     pub(crate) fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         match self.running(mode)? {
             Some(running) => ops::batch_norm_eval(x, &self.affine(mode)?, &running, self.eps),
-            None => self.keep(x, ops::batch_norm_train(x, &self.affine(mode)?, self.eps)),
+            None => self.keep(x, mode, ops::batch_norm_train(x, &self.affine(mode)?, self.eps)),
         }
     }
 
@@ -69,8 +70,14 @@ impl BatchNorm {
     pub(crate) fn forward_prelu(&self, x: &Tensor, slope: &Tensor, mode: Mode) -> Result<Tensor> {
         match self.running(mode)? {
             Some(running) => ops::batch_norm_prelu_eval(x, &self.affine(mode)?, &running, slope, self.eps),
-            None => self.keep(x, ops::batch_norm_prelu_train(x, &self.affine(mode)?, slope, self.eps)),
+            None => self.keep(x, mode, ops::batch_norm_prelu_train(x, &self.affine(mode)?, slope, self.eps)),
         }
+    }
+
+    /// What it does in evaluation, with a `PReLU` of `slope` (C) behind it.
+    pub(crate) fn by_running(&self, slope: Option<Tensor>) -> Result<Norm> {
+        let statistics = rows(&self.mean.tensor(Mode::Eval), &self.variance.tensor(Mode::Eval))?;
+        Ok(Norm { affine: self.affine(Mode::Eval)?, statistics, eps: self.eps, slope })
     }
 
     /// γ and β are parameters of their own, as in torch; the operators take both as rows of one tensor.
@@ -84,11 +91,13 @@ impl BatchNorm {
         (!by_batch).then(|| rows(&self.mean.tensor(mode), &self.variance.tensor(mode))).transpose()
     }
 
-    /// Keeps the statistics of a training pass over `x` until they are committed.
-    fn keep(&self, x: &Tensor, passed: Result<(Tensor, BatchStatistics)>) -> Result<Tensor> {
+    /// Keeps the statistics of a training pass over `x` until they are committed, unless the pass is run again.
+    fn keep(&self, x: &Tensor, mode: Mode, passed: Result<(Tensor, BatchStatistics)>) -> Result<Tensor> {
         self.check_batch(x)?;
         let (y, statistics) = passed?;
-        self.lock().push(statistics);
+        if matches!(mode, Mode::Train { .. }) {
+            self.lock().push(statistics);
+        }
         Ok(y)
     }
 

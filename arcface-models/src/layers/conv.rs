@@ -11,8 +11,8 @@ use crate::plan::ConvSpec;
 /// A convolution; the weight is (KH, KW, I/groups, O).
 #[derive(Debug)]
 pub(crate) struct Conv {
-    weight: Weight,
-    config: ConvConfig,
+    pub(crate) weight: Weight,
+    pub(crate) config: ConvConfig,
 }
 
 /// The convolution of `spec`.

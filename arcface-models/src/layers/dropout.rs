@@ -27,7 +27,7 @@ impl Dropout {
     /// Any → the same.
     pub(crate) fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         match mode {
-            Mode::Train { seed, step } if 0.0 < self.rate => {
+            Mode::Train { seed, step } | Mode::Repeat { seed, step } if 0.0 < self.rate => {
                 ops::dropout(x, self.rate, DropKey { seed, step, layer: self.layer })
             }
             _ => Ok(x.clone()),

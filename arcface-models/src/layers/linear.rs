@@ -12,8 +12,8 @@ use crate::plan::LinearSpec;
 /// x·Wᵀ + b on the flattened image; the weight is (O, H·W·C).
 #[derive(Debug)]
 pub(crate) struct Linear {
-    weight: Weight,
-    bias: Option<Weight>,
+    pub(crate) weight: Weight,
+    pub(crate) bias: Option<Weight>,
 }
 
 /// The fully connected layer of `spec`.

@@ -8,13 +8,17 @@ mod dropout;
 mod linear;
 mod prelu;
 
+use std::sync::Arc;
+
 use arcface_core::Result;
 use arcface_core::candle::Tensor;
 use arcface_core::ops::add;
+use arcface_core::ops::tape::recomputed;
 
 pub(crate) use batch_norm::BatchNorm;
 pub(crate) use builder::{Begin, Builder, Weight};
 
+use crate::freeze::lies_under;
 use crate::plan::Spec;
 
 /// What a forward pass is for.
@@ -27,8 +31,25 @@ pub enum Mode {
         /// Number of the forward pass; with accumulation, each micro-batch has its own.
         step: u64,
     },
+    /// The same training pass once more, for the gradients of what was not kept: its statistics count once.
+    Repeat {
+        /// The run's seed.
+        seed: u64,
+        /// Number of the forward pass.
+        step: u64,
+    },
     /// Normalises by the running statistics; weights are detached, so that no graph is built for them.
     Eval,
+}
+
+impl Mode {
+    /// The mode in which a training pass runs once more.
+    fn repeated(self) -> Self {
+        match self {
+            Self::Train { seed, step } => Self::Repeat { seed, step },
+            other => other,
+        }
+    }
 }
 
 /// A layer with its tensors.
@@ -41,10 +62,24 @@ pub(crate) enum Layer {
     Prelu(prelu::Prelu),
     Dropout(dropout::Dropout),
     Linear(linear::Linear),
-    Residual {
-        main: Vec<Layer>,
-        shortcut: Vec<Layer>,
-    },
+    Residual(Arc<Block>, Activations),
+}
+
+/// A residual block: the sum of two ways.
+#[derive(Debug)]
+pub(crate) struct Block {
+    /// Name of its first entry.
+    name: String,
+    pub(crate) main: Vec<Layer>,
+    pub(crate) shortcut: Vec<Layer>,
+}
+
+/// What a training pass keeps of the values inside of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Activations {
+    Kept,
+    /// Only what goes in; the block runs again in the backward pass.
+    Recomputed,
 }
 
 impl Layer {
@@ -57,7 +92,9 @@ impl Layer {
             Spec::Dropout(spec) => Self::Dropout(dropout::dropout(spec, builder)),
             Spec::Linear(spec) => Self::Linear(linear::linear(spec, builder)?),
             Spec::Residual { main, shortcut } => {
-                Self::Residual { main: build(main, builder)?, shortcut: build(shortcut, builder)? }
+                let name = spec.entries().first().map(|entry| entry.name.clone()).unwrap_or_default();
+                let block = Block { name, main: build(main, builder)?, shortcut: build(shortcut, builder)? };
+                Self::Residual(Arc::new(block), Activations::Kept)
             }
         })
     }
@@ -70,15 +107,37 @@ impl Layer {
             Self::Prelu(layer) => layer.forward(x, mode),
             Self::Dropout(layer) => layer.forward(x, mode),
             Self::Linear(layer) => layer.forward(x, mode),
-            Self::Residual { main, shortcut } => Ok(add(&forward(main, x, mode)?, &forward(shortcut, x, mode)?)?),
+            Self::Residual(block, Activations::Kept) => block.forward(x, mode),
+            Self::Residual(block, Activations::Recomputed) => block.recomputed(x, mode),
         }
     }
 
     fn batch_norms(&self) -> Vec<&BatchNorm> {
         match self {
             Self::BatchNorm(layer) | Self::BatchNormPrelu(layer, _) => vec![layer],
-            Self::Residual { main, shortcut } => main.iter().chain(shortcut).flat_map(Self::batch_norms).collect(),
+            Self::Residual(block, _) => block.main.iter().chain(&block.shortcut).flat_map(Self::batch_norms).collect(),
             _ => vec![],
+        }
+    }
+}
+
+impl Block {
+    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        add(&forward(&self.main, x, mode)?, &forward(&self.shortcut, x, mode)?)
+    }
+
+    fn recomputed(self: &Arc<Self>, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        let block = self.clone();
+        recomputed(x, |x| self.forward(x, mode), move |x| block.forward(x, mode.repeated()))
+    }
+}
+
+/// Marks the blocks under `prefixes`, and no other, to be recomputed.
+pub(crate) fn recompute(layers: &mut [Layer], prefixes: &[String]) {
+    for layer in layers {
+        if let Layer::Residual(block, activations) = layer {
+            let is_named = prefixes.iter().any(|prefix| lies_under(&block.name, prefix));
+            *activations = if is_named { Activations::Recomputed } else { Activations::Kept };
         }
     }
 }

@@ -40,7 +40,7 @@ fn batch_norm(norm: &BatchNormSpec, state: &State, x: &Tensor, mode: Mode) -> Te
     let of = |leaf: &str| per_channel(&state[&format!("{}.{leaf}", norm.name)], x);
     let (mean, variance) = match mode {
         Mode::Eval => (of("running_mean"), of("running_var")),
-        Mode::Train { .. } => statistics(x),
+        Mode::Train { .. } | Mode::Repeat { .. } => statistics(x),
     };
     let root = (variance + norm.eps).unwrap().sqrt().unwrap();
     let normalised = x.broadcast_sub(&mean).unwrap().broadcast_div(&root).unwrap();

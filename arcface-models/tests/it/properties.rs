@@ -2,7 +2,10 @@
 //! Knows no expected number.
 
 use arcface_core::candle::{DType, Device, Module, Tensor};
-use arcface_models::{Architecture, Backbone, BackboneConfig, Mode, Network, facenano};
+use arcface_models::{
+    Architecture, Backbone, BackboneConfig, Mode, Network, facenano, mobilefacenet, mobilefacenet_112x96,
+    mobilefacenet_y1,
+};
 
 use crate::support::{
     TRAIN, backbone, config, distance, images, narrow_iresnet, network, small_facenano, stir, values,
@@ -46,6 +49,43 @@ fn an_image_is_embedded_alike_in_any_company() {
             assert!(distance(&alone, &together.narrow(0, index, 1).unwrap()) < 1e-6);
         }
     }
+}
+
+#[test]
+fn a_network_made_ready_embeds_as_in_evaluation() {
+    let plans = [narrow_iresnet([2, 1, 1, 1], 32), small_facenano(32), mobilefacenet(32, 8), mobilefacenet_y1(32, 8)];
+    for plan in plans.into_iter().chain([mobilefacenet_112x96(32, 8)]) {
+        for (dtype, tolerance) in [(DType::F64, 1e-12), (DType::F32, 1e-4)] {
+            let network = network(&plan, dtype);
+            stir(&network);
+            let images = images(3, 32, dtype);
+            let expected = network.forward(&images, Mode::Eval).unwrap();
+            let inference = network.inference().unwrap();
+            assert!(distance(&inference.forward(&images).unwrap(), &expected) < tolerance, "{dtype:?}");
+            let wrong = images.narrow(2, 0, 16).unwrap();
+            let errors = [inference.forward(&wrong), network.forward(&wrong, Mode::Eval)];
+            let [ours, theirs] = errors.map(|error| error.unwrap_err().to_string());
+            assert_eq!(ours, theirs);
+        }
+    }
+}
+
+#[test]
+fn blocks_that_are_recomputed_change_no_byte() {
+    for (plan, part) in [(narrow_iresnet([2, 1, 2, 1], 32), "layer3"), (facenano(32, 8, 0.3), "stage2")] {
+        let pass = |prefixes: &[&str]| {
+            let mut network = network(&plan, DType::F32);
+            network.recompute(&prefixes.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap();
+            let numbers = training_pass(&network, &images(4, 32, DType::F32));
+            network.commit_statistics().unwrap();
+            let state = network.state_dict().unwrap();
+            (numbers, state.values().map(|tensor| values(tensor)).collect::<Vec<_>>())
+        };
+        let kept = pass(&[]);
+        assert!(pass(&["all"]) == kept && pass(&[part]) == kept);
+    }
+    let error = network(&small_facenano(32), DType::F32).recompute(&["layer1".to_owned()]).unwrap_err().to_string();
+    assert!(error.contains("`layer1`") && error.contains("stage2"), "{error}");
 }
 
 #[test]

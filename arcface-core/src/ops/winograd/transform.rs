@@ -13,6 +13,7 @@ use std::ops::Range;
 use super::Tile;
 use super::planes::{LANES, Lanes, Planes};
 use crate::ops::element::Element;
+use crate::ops::finish::Finish;
 use crate::ops::geometry::Correlation;
 use crate::ops::parallel::Scattered;
 use crate::ops::simd::MulAdd;
@@ -109,9 +110,10 @@ fused! {
         }
     }
 
-    /// Writes the outputs of some tiles from their products, of the given blocks of filters.
+    /// Writes the outputs of some tiles from their products, of the given blocks of filters, finished.
     pub(super) fn output_tiles[M; T: Element](
-        tiling: &Correlation, planes: &[T], layout: Planes, tiles: Range<usize>, blocks: Range<usize>, y: &Scattered<T>,
+        tiling: &Correlation, planes: &[T], layout: Planes, tiles: Range<usize>, blocks: Range<usize>,
+        finish: Finish<'_, T>, y: &Scattered<T>,
     ) {
         let mut patch = [[[T::ZERO; LANES]; PATCH]; PATCH];
         for (row, tile) in tiles.enumerate() {
@@ -119,7 +121,7 @@ fused! {
             for (panel, block) in blocks.clone().enumerate() {
                 load_planes(planes, layout, panel, row, &mut patch);
                 both_ways::<T, PATCH, TILE>(&mut patch, output_transform::<M, T>);
-                store_tile(tiling, &patch, tile, block, y);
+                store_tile(tiling, &mut patch, tile, block, finish, y);
             }
         }
     }
@@ -228,15 +230,27 @@ fn copy_lanes<T: Element>(from: &[T], to: &mut Lanes<T>) {
 
 /// Writes the outputs of a tile that lie inside of the image.
 #[inline(always)]
-fn store_tile<T: Element>(tiling: &Correlation, patch: &Patch<T>, tile: Tile, block: usize, y: &Scattered<T>) {
+fn store_tile<T: Element>(
+    tiling: &Correlation,
+    patch: &mut Patch<T>,
+    tile: Tile,
+    block: usize,
+    finish: Finish<'_, T>,
+    y: &Scattered<T>,
+) {
     let lanes = LANES.min(tiling.filters - block * LANES);
-    for (row, patch) in (tile.y..tiling.out_height).zip(&patch[..TILE]) {
-        for (column, values) in (tile.x..tiling.out_width).zip(&patch[..TILE]) {
+    for (row, patch) in (tile.y..tiling.out_height).zip(&mut patch[..TILE]) {
+        for (column, values) in (tile.x..tiling.out_width).zip(&mut patch[..TILE]) {
             let pixel = (tile.image * tiling.out_height + row) * tiling.out_width + column;
+            let at = pixel * tiling.filters + block * LANES;
+            match lanes {
+                LANES => finish.lanes(block * LANES, at, values),
+                lanes => finish.some(block * LANES, at, &mut values[..lanes]),
+            }
             // SAFETY: no other task writes this tile's pixels of these filters.
             #[allow(unsafe_code)]
             unsafe {
-                write_lanes(y, pixel * tiling.filters + block * LANES, values, lanes);
+                write_lanes(y, at, values, lanes);
             }
         }
     }

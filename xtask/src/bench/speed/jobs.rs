@@ -9,7 +9,7 @@ use arcface_core::candle::{Tensor, Var};
 use arcface_core::optim::Optimizer;
 use arcface_data::{Batch, Loader};
 use arcface_losses::Objective;
-use arcface_models::Backbone;
+use arcface_models::Inference;
 
 use super::protocol::Task;
 use crate::config::{Chosen, Config};
@@ -39,7 +39,7 @@ pub(super) trait Job {
 pub(super) fn prepare(task: &Task) -> anyhow::Result<Box<dyn Job>> {
     Ok(match task {
         Task::Training { config, classes } => Box::new(Training::new(config, *classes)?),
-        Task::Inference { config } => Box::new(Inference::new(config)?),
+        Task::Inference { config } => Box::new(Embedding::new(config)?),
         Task::Head { config, classes } => Box::new(Head::new(config, *classes)?),
         Task::Loading { config, .. } => Box::new(Loading::new(config)?),
     })
@@ -81,21 +81,21 @@ impl Job for Training {
 }
 
 /// Embeddings of one batch, as `eval` and `embed` make them.
-struct Inference {
-    backbone: Backbone,
+struct Embedding {
+    network: Inference,
     presentation: Presentation,
     images: Vec<f32>,
 }
 
-impl Inference {
+impl Embedding {
     fn new(config: &Config) -> anyhow::Result<Self> {
         let presentation = train::presentation(config);
         let images = pixels(presentation.batch_size, presentation.image_size);
-        Ok(Self { backbone: trainer::backbone(config)?, presentation, images })
+        Ok(Self { network: trainer::backbone(config)?.inference()?, presentation, images })
     }
 }
 
-impl Job for Inference {
+impl Job for Embedding {
     fn items(&self) -> u64 {
         self.presentation.batch_size as u64
     }
@@ -105,7 +105,7 @@ impl Job for Inference {
         for _ in 0..times {
             let images = self.images.clone();
             let start = Instant::now();
-            black_box(self.presentation.embed(&self.backbone, images)?);
+            black_box(self.presentation.embed(&self.network, images)?);
             spent += start.elapsed();
         }
         Ok(spent)
