@@ -16,6 +16,7 @@
 pub mod baseline;
 pub mod bootstrap;
 mod exact;
+mod grid;
 pub mod report;
 pub mod roc;
 pub mod similarity;

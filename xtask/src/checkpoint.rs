@@ -92,7 +92,7 @@ pub(crate) fn save_weights(
         metadata = metadata
             .with("accuracy", verification.accuracy.to_string())
             .with("threshold", verification.threshold.to_string())
-            .with("threshold_of", "squared l2 distance of normalised embeddings")
+            .with("threshold_of", "squared l2 distance of normalised embeddings, up to which a pair is the same person")
             .with("mirror", plan.config.eval.mirror.to_string());
     }
     Ok(trainer.backbone.save(path, &metadata)?)

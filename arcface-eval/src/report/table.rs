@@ -17,13 +17,13 @@ pub fn table(verification: &Verification) -> String {
     let v = verification;
     let mut text = String::new();
     row(&mut text, "accuracy", &format!("{:.2} % ± {:.2} ({})", 100.0 * v.accuracy, 100.0 * v.accuracy_std, folds(v)));
-    let exact = format!(
-        "{:.2} % ± {:.2} (the same at exact thresholds, not of the grid)",
-        100.0 * v.accuracy_exact,
-        100.0 * v.accuracy_exact_std
+    let grid = format!(
+        "{:.2} % ± {:.2} (thresholds of the grid 0, 0.01, …, 3.99)",
+        100.0 * v.accuracy_grid,
+        100.0 * v.accuracy_grid_std
     );
-    row(&mut text, "exact", &exact);
-    row(&mut text, "threshold", &format!("{:.2} (squared ℓ2 distance, all pairs)", v.threshold));
+    row(&mut text, "by the grid", &grid);
+    row(&mut text, "threshold", &format!("{:.3} (squared ℓ2 distance, all pairs)", v.threshold));
     row(&mut text, "AUC", &format!("{:.4}", v.auc));
     row(&mut text, "EER", &format!("{:.2} %", 100.0 * v.eer));
     for (key, tar) in tar_at_far(v) {

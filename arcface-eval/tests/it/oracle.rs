@@ -39,25 +39,46 @@ fn tar_at_far(distances: &[f64], same: &[bool], far: f64) -> f64 {
     within.map(|rates| rates.1).fold(0.0, f64::max)
 }
 
-/// The accuracy of each fold, pair by pair and threshold by threshold.
-fn accuracies(distances: &[f64], same: &[bool], fold_of: &[usize], folds: usize) -> Vec<f64> {
-    let right = |index: usize, threshold: f64| (distances[index] < threshold) == same[index];
-    let count = |threshold: f64, of: &dyn Fn(usize) -> bool| {
-        (0..same.len()).filter(|&index| of(index) && right(index, threshold)).count()
-    };
+/// Pairs of some folds that a rule judges rightly.
+fn right(same: &[bool], belongs: impl Fn(usize) -> bool, accepts: impl Fn(usize) -> bool) -> usize {
+    (0..same.len()).filter(|&index| belongs(index) && accepts(index) == same[index]).count()
+}
+
+/// The accuracy of each fold by the grid, pair by pair and threshold by threshold.
+fn grid_accuracies(distances: &[f64], same: &[bool], fold_of: &[usize], folds: usize) -> Vec<f64> {
     let accuracy = |fold: usize| {
         let (mut best, mut best_count) = (0.0, 0);
         for step in 0..400 {
             let threshold = f64::from(step) * 0.01;
-            let found = count(threshold, &|index| fold_of[index] != fold);
+            let found = right(same, |index| fold_of[index] != fold, |index| distances[index] < threshold);
             if best_count < found {
                 (best, best_count) = (threshold, found);
             }
         }
         let size = fold_of.iter().filter(|of| **of == fold).count();
-        count(best, &|index| fold_of[index] == fold) as f64 / size as f64
+        right(same, |index| fold_of[index] == fold, |index| distances[index] < best) as f64 / size as f64
     };
     (0..folds).map(accuracy).collect()
+}
+
+/// The accuracy of each fold at the lowest of the best cosines: every cosine of the others and one above all are tried.
+fn accuracies(distances: &[f64], same: &[bool], fold_of: &[usize], folds: usize) -> Vec<f64> {
+    let cosines: Vec<f64> = distances.iter().map(|distance| 1.0 - distance / 2.0).collect();
+    let accuracy = |fold: usize| {
+        let others = (0..same.len()).filter(|&index| fold_of[index] != fold).map(|index| cosines[index]);
+        let tried = others.chain([2.0]).map(|threshold| {
+            let found = right(same, |index| fold_of[index] != fold, |index| threshold <= cosines[index]);
+            (found, -threshold)
+        });
+        let best = tried.reduce(|a, b| if a < b { b } else { a }).unwrap();
+        let size = fold_of.iter().filter(|of| **of == fold).count();
+        right(same, |index| fold_of[index] == fold, |index| -best.1 <= cosines[index]) as f64 / size as f64
+    };
+    (0..folds).map(accuracy).collect()
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
 }
 
 proptest! {
@@ -95,10 +116,10 @@ proptest! {
         let in_longer = (size + 1) * longer;
         let fold = |index: usize| if index < in_longer { index / (size + 1) } else { longer + (index - in_longer) / size };
         let edges: Vec<usize> = (0..same.len()).map(fold).collect();
-        let expected = accuracies(&distances, &same, &edges, folds);
         let verification = verify(&distances, &same, folds).unwrap();
-        prop_assert_eq!(&verification.accuracies, &expected);
-        assert_near(verification.accuracy, expected.iter().sum::<f64>() / folds as f64, 1e-12);
+        prop_assert_eq!(&verification.accuracies, &accuracies(&distances, &same, &edges, folds));
+        assert_near(verification.accuracy, mean(&verification.accuracies), 1e-12);
+        assert_near(verification.accuracy_grid, mean(&grid_accuracies(&distances, &same, &edges, folds)), 1e-12);
     }
 
     #[test]
@@ -106,6 +127,28 @@ proptest! {
         let fold_of: Vec<usize> = (0..same.len()).map(|index| if index < 3 { index } else { draws[index] }).collect();
         let named: Vec<usize> = fold_of.iter().map(|fold| 7 + 2 * fold).collect();
         let verification = verify_folds(&distances, &same, &named).unwrap();
-        prop_assert_eq!(verification.accuracies, accuracies(&distances, &same, &fold_of, 3));
+        prop_assert_eq!(&verification.accuracies, &accuracies(&distances, &same, &fold_of, 3));
+        assert_near(verification.accuracy_grid, mean(&grid_accuracies(&distances, &same, &fold_of, 3)), 1e-12);
+        // Each threshold is what its accuracy was measured at.
+        for (fold, (threshold, accuracy)) in verification.thresholds.iter().zip(&verification.accuracies).enumerate() {
+            let size = fold_of.iter().filter(|of| **of == fold).count();
+            let found = right(&same, |index| fold_of[index] == fold, |index| distances[index] <= *threshold);
+            assert_near(found as f64 / size as f64, *accuracy, 0.0);
+        }
+    }
+
+    #[test]
+    fn no_threshold_is_better_on_all_pairs((distances, same) in pairs(2..40)) {
+        let threshold = verify(&distances, &same, 2).unwrap().threshold;
+        let correct = |threshold: f64| right(&same, |_| true, |index| distances[index] <= threshold);
+        let most = distances.iter().map(|distance| correct(*distance)).chain([correct(-1.0)]).max().unwrap();
+        prop_assert_eq!(correct(threshold), most);
+        // It lies as far from the distance at which its range begins as from the one at which it ends.
+        let edges: Vec<f64> = distances.iter().copied().filter(|edge| correct(*edge) != correct(edge - 1e-9)).collect();
+        let below = edges.iter().copied().filter(|edge| *edge <= threshold).fold(0.0, f64::max);
+        let above = edges.iter().copied().filter(|edge| threshold < *edge).fold(4.0, f64::min);
+        if 0.0 <= threshold && !edges.is_empty() && edges[0] <= threshold {
+            assert_near(threshold - below, above - threshold, 1e-9);
+        }
     }
 }

@@ -35,7 +35,7 @@ fn histogram_shows_both_kinds_and_the_threshold() {
     let of = |kind| -> Vec<f64> { distances.iter().zip(&same).filter(|p| *p.1 == kind).map(|p| *p.0).collect() };
     let threshold = verify(&distances, &same, 10).unwrap().threshold;
     let svg = histogram("squared ℓ2 distance", &of(true), &of(false), Some(threshold)).unwrap();
-    check(&svg, &["genuine", "impostor", "threshold 1.93", "squared ℓ2 distance"]);
+    check(&svg, &["genuine", "impostor", "threshold 2.11", "squared ℓ2 distance"]);
 }
 
 #[test]

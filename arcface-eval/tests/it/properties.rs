@@ -55,14 +55,19 @@ proptest! {
     }
 
     #[test]
-    fn rates_are_fractions_and_thresholds_on_the_grid((distances, same) in pairs()) {
+    fn rates_are_fractions((distances, same) in pairs()) {
         let verification = verify(&distances, &same, 2).unwrap();
-        for rate in [verification.accuracy, verification.accuracy_std, verification.auc, verification.eer] {
+        let rates = [verification.accuracy, verification.accuracy_grid, verification.auc, verification.eer];
+        for rate in rates.into_iter().chain([verification.accuracy_std, verification.accuracy_grid_std]) {
             prop_assert!(0.0 <= rate && rate <= 1.0);
         }
-        for threshold in verification.thresholds {
-            prop_assert!((threshold * 100.0 - (threshold * 100.0).round()).abs() < 1e-9 && threshold < 4.0);
-        }
+    }
+
+    #[test]
+    fn a_rising_map_of_the_distances_changes_no_accuracy_but_that_of_the_grid((distances, same) in pairs()) {
+        let mapped: Vec<f64> = distances.iter().map(|distance| distance * distance / 4.0).collect();
+        let (before, after) = (verify(&distances, &same, 3).unwrap(), verify(&mapped, &same, 3).unwrap());
+        prop_assert_eq!(before.accuracies, after.accuracies);
     }
 
     #[test]
@@ -112,16 +117,29 @@ fn equal_distances_are_guessing() {
 }
 
 #[test]
-fn distance_on_the_threshold_is_another_person() {
-    // The first best threshold for the other fold is 0.51: 0.50 itself does not accept a distance of 0.50.
+fn distance_on_the_threshold_is_the_same_person_but_not_by_the_grid() {
+    // Both folds have 0.5 as their threshold, which is a genuine pair's distance in each.
     let verification = verify(&[0.5, 2.0, 0.5, 2.0], &[true, false, true, false], 2).unwrap();
-    assert_eq!(verification.thresholds, [0.51, 0.51]);
+    assert_eq!((&verification.thresholds, &verification.accuracies), (&vec![0.5; 2], &vec![1.0; 2]));
+    // Half-way to the nearest impostor pair.
+    assert_near(verification.threshold, 1.25, 0.0);
+    // 0.51 is the first of the grid that accepts 0.5; at 0.5 the pair of 0.5 is rejected.
+    let verification = verify(&[0.495, 2.0, 0.5, 2.0], &[true, false, true, false], 2).unwrap();
+    assert_eq!((verification.accuracy_grid, verification.thresholds), (0.75, vec![0.5, 0.495]));
 }
 
 #[test]
-fn thresholds_stop_below_four() {
+fn accepting_none_is_a_threshold_too() {
+    let verification = verify(&[1.0, 0.0, 0.0, 1.0, 0.0, 0.0], &[true, false, false, true, false, false], 2).unwrap();
+    assert_eq!((verification.thresholds, verification.threshold), (vec![-1.0; 2], -1.0));
+    assert_near(verification.accuracy, 2.0 / 3.0, 1e-12);
+}
+
+#[test]
+fn the_worst_distances_give_guessing() {
     let verification = verify(&[4.0, 0.0, 4.0, 0.0], &[true, false, true, false], 2).unwrap();
-    assert_eq!(verification.accuracies, [0.5, 0.5]);
+    assert_eq!((verification.accuracies, verification.threshold), (vec![0.5, 0.5], 4.0));
+    assert_near(verification.accuracy_grid, 0.5, 0.0);
     assert_near(verification.auc, 0.0, 0.0);
     assert_near(verification.eer, 1.0, 0.0);
 }

@@ -41,7 +41,7 @@ fn rates(v: &Verification) -> String {
     };
     format!(
         "<p class=\"note\">{} genuine and {} impostor pairs. TAR by FAR: {}{too_few}. A pair is called the same person \
-         below a squared ℓ2 distance of {:.2}, the best threshold over all pairs.</p>\n",
+         up to a squared ℓ2 distance of {:.3}, the best threshold over all pairs.</p>\n",
         v.genuine,
         v.impostors,
         known.join(", "),
@@ -89,7 +89,7 @@ pub(super) fn facts(facts: &[(&str, String)]) -> String {
 /// Accuracy and threshold of each fold, to be unfolded.
 pub(super) fn folds(v: &Verification) -> String {
     let rows = (1..).zip(v.accuracies.iter().zip(&v.thresholds)).map(|(fold, (accuracy, threshold))| {
-        format!("<tr><th scope=\"row\">{fold}</th><td>{:.2} %</td><td>{threshold:.2}</td></tr>\n", 100.0 * accuracy)
+        format!("<tr><th scope=\"row\">{fold}</th><td>{:.2} %</td><td>{threshold:.3}</td></tr>\n", 100.0 * accuracy)
     });
     format!(
         "<details>\n<summary>Accuracy by folds</summary>\n<table>\n<thead><tr><th scope=\"col\">fold</th>\

@@ -13,13 +13,13 @@ pub(super) fn gallery(page: &Page<'_>) -> Result<String> {
         name: "genuine",
         title: "Hardest genuine pairs",
         note: "One person in both pictures, and yet far apart.",
-        is_right: |distance, threshold| distance < threshold,
+        is_right: |distance, threshold| distance <= threshold,
     };
     let impostors = Kind {
         name: "impostor",
         title: "Hardest impostor pairs",
         note: "Two persons, and yet close together.",
-        is_right: |distance, threshold| threshold <= distance,
+        is_right: |distance, threshold| threshold < distance,
     };
     Ok(section(&genuine, page.genuine, threshold)? + &section(&impostors, page.impostors, threshold)?)
 }
@@ -38,7 +38,7 @@ fn section(kind: &Kind, pairs: &[ShownPair], threshold: Option<f64>) -> Result<S
     }
     let verdict = |pair: &ShownPair| threshold.map(|threshold| (kind.is_right)(pair.distance, threshold));
     let items = pairs.iter().map(|pair| item(kind, pair, verdict(pair))).collect::<Result<String>>()?;
-    let threshold = threshold.map(|threshold| format!(" The threshold is {threshold:.2}.")).unwrap_or_default();
+    let threshold = threshold.map(|threshold| format!(" The threshold is {threshold:.3}.")).unwrap_or_default();
     Ok(format!(
         "<section>\n<h2>{}</h2>\n<p class=\"note\">{}{threshold}</p>\n<ol class=\"pairs\">\n{items}</ol>\n</section>\n",
         kind.title, kind.note
