@@ -26,6 +26,9 @@ use events::Events;
 /// Steps in a row that may be skipped before the run ends with advice.
 const MOST_SKIPPED: u64 = 20;
 
+/// What makes a trainer from a configuration, the number of identities and the steps of an epoch.
+type Build = fn(&Config, usize, u64) -> anyhow::Result<Trainer>;
+
 /// What a run is going to do.
 pub(crate) struct Plan {
     pub(crate) config: Config,
@@ -84,7 +87,7 @@ fn begin(arguments: &TrainArguments) -> anyhow::Result<Session> {
     if let Some(name) = &arguments.name {
         RunFolder::check_free(&arguments.runs, name)?;
     }
-    let mut session = Session::new(chosen, faces, make_run)?;
+    let mut session = Session::new(chosen, faces, Trainer::new, make_run)?;
     session.run.write("config.toml", &session.plan.config.to_toml()?)?;
     session.events.write([])?;
     session.before_training()?;
@@ -96,7 +99,8 @@ fn resume(arguments: &TrainArguments) -> anyhow::Result<Session> {
     let config = config::resume(&run.config(), &arguments.config.set)?;
     let mut chosen = Chosen::resumed(config, run.name());
     let faces = sources::open(&mut chosen)?;
-    let mut session = Session::new(chosen, faces, || Ok(run))?;
+    let build: Build = if run.last_checkpoint()?.is_some() { Trainer::for_checkpoint } else { Trainer::new };
+    let mut session = Session::new(chosen, faces, build, || Ok(run))?;
     if let Some(progress) = checkpoint::load_last(&session.run, &mut session.trainer)? {
         session.go_on_from(progress)?;
     } else {
@@ -111,12 +115,17 @@ fn resume(arguments: &TrainArguments) -> anyhow::Result<Session> {
 }
 
 impl Session {
-    fn new(chosen: Chosen, faces: Faces, make_run: impl FnOnce() -> anyhow::Result<RunFolder>) -> anyhow::Result<Self> {
+    fn new(
+        chosen: Chosen,
+        faces: Faces,
+        build: Build,
+        make_run: impl FnOnce() -> anyhow::Result<RunFolder>,
+    ) -> anyhow::Result<Self> {
         let Chosen { config, notes, .. } = chosen;
         let Faces { train, pairs } = faces;
         let loader = Loader::new(train.clone(), &sources::loader_config(&config)).context("[train]")?;
         let plan = Plan::new(config, &*train, &loader);
-        let trainer = Trainer::new(&plan.config, plan.identities, plan.steps_per_epoch)?;
+        let trainer = build(&plan.config, plan.identities, plan.steps_per_epoch)?;
         let verifier = pairs.map(|set| Verifier::new(set, presentation(&plan.config))).transpose()?;
         let run = make_run()?;
         let events = Events::of(&run)?;

@@ -55,11 +55,21 @@ impl Trainer {
     /// # Errors
     /// If a value is out of range, or given weights do not fit.
     pub(crate) fn new(config: &Config, num_classes: usize, steps_per_epoch: u64) -> anyhow::Result<Self> {
+        let trainer = Self::for_checkpoint(config, num_classes, steps_per_epoch)?;
+        if let Some(path) = &config.model.weights {
+            pretrained::begin_with(&trainer.backbone, path)?;
+        }
+        Ok(trainer)
+    }
+
+    /// The same with drawn weights whatever `model.weights` says: those of a checkpoint take their place, and the file
+    /// that the run began from may be gone.
+    ///
+    /// # Errors
+    /// If a value is out of range.
+    pub(crate) fn for_checkpoint(config: &Config, num_classes: usize, steps_per_epoch: u64) -> anyhow::Result<Self> {
         let mut backbone = backbone(config)?;
         backbone.recompute(&config.model.recompute).context("[model] recompute")?;
-        if let Some(path) = &config.model.weights {
-            pretrained::begin_with(&backbone, path)?;
-        }
         let objective = objective(config, num_classes, backbone.config().embedding_size)?;
         let mut parameters = backbone.parameters().clone();
         parameters.merge(objective.parameters())?;

@@ -77,6 +77,24 @@ fn what_is_not_said_about_the_network_follows_the_weights() {
 }
 
 #[test]
+fn a_run_goes_on_without_the_file_that_it_began_with() {
+    let folder = tempdir().unwrap();
+    succeed(&mut train(folder.path(), "one", &QUICK));
+    let [with, without, anew] = ["two", "three", "four"];
+    for name in [with, without, anew] {
+        succeed(&mut train(folder.path(), name, &[&QUICK[..], &[FIRST]].concat()));
+    }
+    succeed(&mut resume(folder.path(), with, &["train.epochs=2"]));
+    std::fs::remove_file(folder.path().join("runs/one/weights.safetensors")).unwrap();
+    succeed(&mut resume(folder.path(), without, &["train.epochs=2"]));
+    assert_eq!(bits(folder.path(), with), bits(folder.path(), without));
+    // Without a checkpoint the run begins anew, which takes the file.
+    std::fs::remove_dir_all(folder.path().join("runs").join(anew).join("checkpoints")).unwrap();
+    let error = fail(&mut resume(folder.path(), anew, &["train.epochs=2"]));
+    assert_snapshot!(error, @"error: runs/one/weights.safetensors: No such file or directory (os error 2)");
+}
+
+#[test]
 fn weights_of_no_known_network_are_refused_with_the_known_ones() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("other.safetensors");
