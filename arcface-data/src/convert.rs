@@ -17,7 +17,8 @@ use crate::source::{Source, images_by_identity, is_folder_name};
 pub enum Container {
     /// A folder with one sub-folder per identity, which [`FolderSource`](crate::FolderSource) reads.
     Folder,
-    /// A `.rec` with `.idx` and `property`, which [`RecordSource`](crate::RecordSource) reads.
+    /// A `.rec` with `.idx`, `property` and, where the identities have names that are not their numbers, `.names`, which
+    /// [`RecordSource`](crate::RecordSource) reads.
     Record,
 }
 
@@ -39,8 +40,9 @@ pub struct Summary {
 /// images written so far; if it says no, nothing is left and the answer is `None`.
 ///
 /// # Errors
-/// If `target` exists, an image cannot be read or written, the name of an identity cannot be that of a folder, or the
-/// images differ in size where the container asks for one. Under the final name then stands nothing.
+/// If `target` exists, an image cannot be read or written, a name of an identity cannot be kept, a folder would have
+/// them in another order, or the images differ in size where the container asks for one. Under the final name then
+/// stands nothing.
 ///
 /// # Example
 /// ```
@@ -138,8 +140,12 @@ fn fill_record(source: &dyn Source, target: &Path, go_on: impl FnMut(usize) -> b
         let pushed = writer.push(item.label, bytes);
         pushed.map_err(|error| Error::Invalid(format!("{}: {error}", item.source.describe(item.index))))
     })?;
-    if written.is_some() {
-        writer.finish()?;
+    let names = identities(source);
+    let has_names = (0..).zip(&names).any(|(label, name)| *name != u32::to_string(&label));
+    match (&written, has_names) {
+        (None, _) => {}
+        (Some(_), true) => drop(writer.finish_named(&names)?),
+        (Some(_), false) => drop(writer.finish()?),
     }
     Ok(written)
 }
@@ -162,17 +168,27 @@ fn write_folder(source: &dyn Source, target: &Path, go_on: impl FnMut(usize) -> 
     Ok(written)
 }
 
-/// The identities' names; numbers get zeros in front, since a folder's identities are sorted by the bytes of names.
+fn identities(source: &dyn Source) -> Vec<String> {
+    (0..source.num_identities() as u32).map(|label| source.identity(label)).collect()
+}
+
+/// The identities' names. A folder's identities are sorted by the bytes of names, so numbers that are not sorted so get
+/// zeros in front.
 fn folder_names(source: &dyn Source) -> Result<Vec<String>> {
-    let mut names: Vec<String> = (0..source.num_identities() as u32).map(|label| source.identity(label)).collect();
+    let mut names = identities(source);
     if let Some(name) = names.iter().find(|name| !is_folder_name(name)) {
         return Err(Error::value("name of an identity", "one that a folder can have", format!("`{name}`")));
     }
-    if names.iter().all(|name| name.bytes().all(|byte| byte.is_ascii_digit())) {
+    let is_number = |name: &String| name.bytes().all(|byte| byte.is_ascii_digit());
+    if !names.is_sorted() && names.iter().all(is_number) {
         let width = names.iter().map(String::len).max().unwrap_or(0);
         for name in &mut names {
             *name = format!("{name:0>width$}");
         }
+    }
+    if let Some([before, after]) = names.windows(2).find(|pair| pair[1] <= pair[0]) {
+        let expected = "the order of their bytes, in which a folder has them";
+        return Err(Error::value("names of identities", expected, format!("`{before}` before `{after}`")));
     }
     Ok(names)
 }

@@ -10,6 +10,9 @@ use serde::Serialize;
 
 use crate::source::Source;
 
+/// Identities that are named.
+const NAMES: usize = 3;
+
 /// How closely the files are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Depth {
@@ -27,6 +30,8 @@ pub enum Depth {
 pub struct Inspection {
     /// Identities.
     pub identities: usize,
+    /// Names of the first identities.
+    pub names: Vec<String>,
     /// Images.
     pub images: usize,
     /// Images per identity.
@@ -70,6 +75,7 @@ impl Inspection {
         (0..source.len()).for_each(|index| counts[source.label(index) as usize] += 1);
         let mut inspection = Self {
             identities: counts.len(),
+            names: (0..counts.len().min(NAMES) as u32).map(|label| source.identity(label)).collect(),
             images: source.len(),
             images_per_identity: spread(&mut counts),
             histogram: histogram(&counts),
@@ -143,7 +149,8 @@ const BAR: usize = 40;
 impl fmt::Display for Inspection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Spread { min, median, mean, max } = self.images_per_identity;
-        writeln!(f, "identities           {}", self.identities)?;
+        let more = if self.names.len() < self.identities { ", …" } else { "" };
+        writeln!(f, "identities           {}: {}{more}", self.identities, self.names.join(", "))?;
         writeln!(f, "images               {}", self.images)?;
         writeln!(f, "images per identity  min {min}, median {median}, mean {mean:.1}, max {max}")?;
         let most = self.histogram.iter().map(|bin| bin.identities).max().unwrap_or(0).max(1);

@@ -1,5 +1,5 @@
 //! Writes faces as RecordIO in the layout that insightface's tools and trainers read.
-//! Knows no source: it is given labels and encoded images, and puts three files under their names at the end.
+//! Knows no source: it is given labels and encoded images, and puts its files under their names at the end.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -10,6 +10,7 @@ use arcface_core::{Error, Result};
 
 use super::frame::{LONGEST, write};
 use super::header::{LARGEST_LABEL, pack};
+use super::names::{self, names_path};
 use crate::image;
 
 /// A `.rec` that is being written. Images come identity by identity: label 0 first, then 1, and so on.
@@ -63,8 +64,8 @@ impl RecordWriter {
     /// Begins `path`, a name that ends in `.rec`.
     ///
     /// # Errors
-    /// If the name ends otherwise, the file, its `.idx` or a `property` is there already, or the folder is missing or
-    /// not writable.
+    /// If the name ends otherwise, the file, its `.idx`, its `.names` or a `property` is there already, or the folder is
+    /// missing or not writable.
     pub fn create(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         let name = path.file_name().filter(|_| path.extension().is_some_and(|extension| extension == "rec"));
@@ -99,24 +100,41 @@ impl RecordWriter {
         self.write_next(&[label as f32], encoded)
     }
 
-    /// Writes what stands behind the images, then puts `.idx`, `property` and `.rec` under their names, in this order:
-    /// where there is a `.rec`, it is whole and has its index.
+    /// Writes what stands behind the images, then puts `.idx`, `property` and at last `.rec` under their names: where
+    /// there is a `.rec`, it is whole and has its index.
     ///
     /// # Errors
     /// If there is no image or a file cannot be written.
-    pub fn finish(mut self) -> Result<Written> {
+    pub fn finish(self) -> Result<Written> {
+        self.finish_as(None)
+    }
+
+    /// As [`finish`](Self::finish), with the identities' names in `.names` beside the records, which
+    /// [`RecordSource`](crate::RecordSource) reads and other programs pass over.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish), and if there is not one name for every identity, or one is empty, stands twice or
+    /// has control characters.
+    pub fn finish_named(self, names: &[String]) -> Result<Written> {
+        self.finish_as(Some(names))
+    }
+
+    fn finish_as(mut self, names: Option<&[String]>) -> Result<Written> {
         let Some((width, height)) = self.size else {
             return Err(Error::file(&self.path, "expected at least one image, got none"));
         };
         let written = Written { identities: self.firsts.len(), images: self.index.len() };
+        names.map_or(Ok(()), |names| names::check(names, written.identities))?;
         self.write_identities()?;
         let sync = self.out.flush().and_then(|()| self.out.get_ref().sync_all());
         sync.map_err(|error| self.failed(&error))?;
-        let [list, property, _] = files(&self.path);
+        let [list, property, names_file, _] = files(&self.path);
+        let write_names = |names: &[String]| atomic_write(&names_file, |file| names::write(names, file));
         let named = atomic_write(&list, |file| self.write_index(file))
             .and_then(|()| atomic_write(&property, |file| writeln!(file, "{},{height},{width}", written.identities)))
+            .and_then(|()| names.map_or(Ok(()), write_names))
             .and_then(|()| fs::rename(&self.partial, &self.path).map_err(|error| self.failed(&error)));
-        named.inspect_err(|_| [list, property].iter().for_each(|file| drop(fs::remove_file(file))))?;
+        named.inspect_err(|_| [list, property, names_file].iter().for_each(|file| drop(fs::remove_file(file))))?;
         Ok(written)
     }
 
@@ -177,7 +195,7 @@ impl Drop for RecordWriter {
     }
 }
 
-/// Index, property and records.
-fn files(path: &Path) -> [PathBuf; 3] {
-    [path.with_extension("idx"), path.with_file_name("property"), path.to_owned()]
+/// Index, property, names and records.
+fn files(path: &Path) -> [PathBuf; 4] {
+    [path.with_extension("idx"), path.with_file_name("property"), names_path(path), path.to_owned()]
 }

@@ -1,12 +1,14 @@
 //! Labels of a source whose identities are numbers in its files.
-//! Knows no file; what a number is read from is the source's business.
+//! Knows no file; what a number or a name is read from is the source's business.
 
-/// Labels 0, 1, … in the order of the numbers, and the numbers, which name the identities.
+/// Labels 0, 1, … in the order of the numbers, and the numbers, which name the identities unless they have names.
 #[derive(Debug, Clone)]
 pub(super) struct Labels {
-    labels: Vec<u32>,
+    of_images: Vec<u32>,
     /// The number in the file of each label.
     numbers: Vec<u32>,
+    /// The name of each label; empty where numbers name them.
+    names: Vec<String>,
 }
 
 impl Labels {
@@ -21,12 +23,17 @@ impl Labels {
                 *label = numbers.binary_search(label).unwrap_or_default() as u32;
             }
         }
-        Self { labels, numbers }
+        Self { of_images: labels, numbers, names: Vec::new() }
+    }
+
+    /// With a name for every identity, in the order of their numbers.
+    pub(super) fn named(self, names: Vec<String>) -> Self {
+        Self { names, ..self }
     }
 
     /// Images.
     pub(super) fn len(&self) -> usize {
-        self.labels.len()
+        self.of_images.len()
     }
 
     pub(super) fn num_identities(&self) -> usize {
@@ -34,15 +41,15 @@ impl Labels {
     }
 
     pub(super) fn label(&self, index: usize) -> u32 {
-        self.labels[index]
+        self.of_images[index]
     }
 
     pub(super) fn identity(&self, label: u32) -> String {
-        self.numbers[label as usize].to_string()
+        self.names.get(label as usize).cloned().unwrap_or_else(|| self.numbers[label as usize].to_string())
     }
 
     /// The number in the file of image `index`.
     pub(super) fn number(&self, index: usize) -> u32 {
-        self.numbers[self.labels[index] as usize]
+        self.numbers[self.of_images[index] as usize]
     }
 }

@@ -9,9 +9,10 @@ use arcface_core::{Error, Result};
 use super::Source;
 use super::labels::Labels;
 use crate::image::{self, Image};
-use crate::record::{IndexOrigin, LARGEST_LABEL, RecordFile, read_property};
+use crate::record::{IndexOrigin, LARGEST_LABEL, RecordFile, names_path, read_names, read_property};
 
-/// The faces of a `.rec`. Labels count its identities in the order of their numbers; their names are these numbers.
+/// The faces of a `.rec`. Labels count its identities in the order of their numbers; their names are these numbers, or
+/// the lines of the `.names` beside it.
 ///
 /// Both layouts of the field are read: key 0 that tells which keys are images and which are identities, and records
 /// that are all images. A label that is a vector counts by its first element.
@@ -29,7 +30,8 @@ impl RecordSource {
     ///
     /// # Errors
     /// As [`RecordFile::open`], if key 0 or the record of an identity is damaged, if labels that no identity's record
-    /// tells are no whole numbers up to [`LARGEST_LABEL`], or if `property` tells of fewer identities than there are.
+    /// tells are no whole numbers up to [`LARGEST_LABEL`], if `property` tells of fewer identities than there are, as
+    /// [`read_names`], or if there are not as many names as identities.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         Self::open_counting_to(path.into(), LARGEST_LABEL)
     }
@@ -43,7 +45,8 @@ impl RecordSource {
             labels.push(file.record(*key)?.class()?);
         }
         check_property(&file, &labels)?;
-        Ok(Self { file, first, labels: Labels::new(labels) })
+        let labels = named(&file, Labels::new(labels))?;
+        Ok(Self { file, first, labels })
     }
 
     /// The `.rec`.
@@ -204,6 +207,20 @@ fn check_property(file: &RecordFile, labels: &[u32]) -> Result<()> {
     let message =
         format!("expected more than {largest} identities, the largest label in {}, got {told}", file.path().display());
     Err(Error::file(folder.join("property"), message))
+}
+
+/// The labels with the names that stand beside the file, if any do.
+fn named(file: &RecordFile, labels: Labels) -> Result<Labels> {
+    let Some(names) = read_names(file.path())? else { return Ok(labels) };
+    if names.len() == labels.num_identities() {
+        return Ok(labels.named(names));
+    }
+    let (identities, found) = (labels.num_identities(), names.len());
+    let message = format!(
+        "expected {identities} names, one per identity of {}, got {found}; remove the file to have numbers as names",
+        file.path().display()
+    );
+    Err(Error::file(names_path(file.path()), message))
 }
 
 #[cfg(test)]

@@ -51,14 +51,50 @@ fn there_and_back_all_bytes_are_the_same() {
     assert_eq!(write(&converted, &back, Container::Folder), written);
     let folder = open(&back);
     assert_eq!(encoded(&folder), encoded(&source));
-    assert_eq!([&keys(&folder)[0], keys(&folder).last().unwrap()], ["00/00_0001.png", "11/11_0001.png"]);
+    assert_eq!(
+        [&keys(&folder)[0], keys(&folder).last().unwrap()],
+        ["person00/person00_0001.png", "person11/person11_0001.png"]
+    );
     assert_eq!(write(&folder, &again, Container::Record), written);
-    for ending in ["rec", "idx"] {
+    for ending in ["rec", "idx", "names"] {
         let bytes = |path: &Path| fs::read(path.with_extension(ending)).unwrap();
         assert_eq!(bytes(&records), bytes(&again), "{ending}");
     }
     let names: Vec<_> = fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names.len(), 3, "{names:?}");
+}
+
+#[test]
+fn names_survive_records_and_their_loss_leaves_numbers() {
+    let (faces, place) = (faces(), tempdir().unwrap());
+    let source = open(faces.path());
+    let names = |source: &dyn Source| (0..12).map(|label| source.identity(label)).collect::<Vec<_>>();
+    let [records, back] = ["a.rec", "back"].map(|name| place.path().join(name));
+    let written = write(&source, &records, Container::Record);
+    assert_eq!(names(&RecordSource::open(&records).unwrap()), names(&source));
+    let lines = fs::read_to_string(place.path().join("a.names")).unwrap();
+    assert_eq!(lines, names(&source).join("\n") + "\n");
+    fs::remove_file(place.path().join("a.names")).unwrap();
+    let nameless = RecordSource::open(&records).unwrap();
+    assert_eq!(names(&nameless), (0..12).map(|label| label.to_string()).collect::<Vec<_>>());
+    // Numbers get zeros in front where the order of their texts is another; names that are their labels are not kept.
+    assert_eq!(write(&nameless, &back, Container::Folder), written);
+    assert_eq!(keys(&open(&back)).last().unwrap(), "11/11_0001.png");
+    let records = place.path().join("again/a.rec");
+    write(&nameless, &records, Container::Record);
+    assert!(!records.with_extension("names").exists());
+}
+
+#[test]
+fn folders_of_numbers_keep_their_names_and_order() {
+    let (faces, place) = (folder(&[("1", 1), ("10", 2), ("2", 1)], 6), tempdir().unwrap());
+    let [records, back] = ["a.rec", "back"].map(|name| place.path().join(name));
+    let written = write(&open(faces.path()), &records, Container::Record);
+    assert_eq!(write(&RecordSource::open(&records).unwrap(), &back, Container::Folder), written);
+    assert_eq!(
+        (keys(&open(&back)), sum(&open(&back))),
+        (["1/1_0001.png", "10/10_0001.png", "10/10_0002.png", "2/2_0001.png"].map(str::to_owned).into(), written)
+    );
 }
 
 #[test]
@@ -124,6 +160,14 @@ fn what_is_not_converted() {
     assert_snapshot!(to(&source, "old", Container::Folder), @"ROOT/old: expected a new name, found something of that name; choose another");
     assert_snapshot!(to(&source, "nowhere/new", Container::Folder), @"ROOT/nowhere/new: No such file or directory (os error 2)");
     assert_snapshot!(to(&source, "new.bin", Container::Record), @"ROOT/new.bin: expected a name that ends in .rec; choose another name");
+    let records = place.path().join("two.rec");
+    write(&Noise::new(&[1, 2], 5), &records, Container::Record);
+    fs::write(place.path().join("two.names"), "bob\nada\n").unwrap();
+    let reordered = RecordSource::open(&records).unwrap();
+    assert_snapshot!(to(&reordered, "new", Container::Folder), @"names of identities: expected the order of their bytes, in which a folder has them, got `bob` before `ada`");
+    for file in ["two.rec", "two.idx", "two.names", "property"] {
+        fs::remove_file(place.path().join(file)).unwrap();
+    }
     write_png(&place.path().join("old/wide.png"), &noise(6, 0)).unwrap();
     fs::create_dir(place.path().join("mixed")).unwrap();
     fs::rename(place.path().join("old"), place.path().join("mixed/a")).unwrap();

@@ -187,7 +187,7 @@ fn an_inspection_lists_what_there_is() {
     let mut source = Noise::new(&[1, 1, 2, 9], 4);
     source.corrupt = vec![3];
     assert_snapshot!(Inspection::of(&source, Depth::Headers, 2), @"
-    identities           4
+    identities           4: person0, person1, person2, …
     images               13
     images per identity  min 1, median 1.5, mean 3.2, max 9
                       1        2 ████████████████████████████████████████

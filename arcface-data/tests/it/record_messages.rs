@@ -48,6 +48,13 @@ fn spoilt(name: &str, spoil: impl Fn(&mut Vec<u8>)) -> String {
     first_error(folder.path())
 }
 
+/// The first error with these names beside the records.
+fn with_names(names: &[u8]) -> String {
+    let folder = saved(&entries());
+    fs::write(folder.path().join("train.names"), names).unwrap();
+    first_error(folder.path())
+}
+
 /// The first error after the payload of one record became another.
 fn with(key: u64, payload: &[u8]) -> String {
     let replaced = entries().into_iter().map(|(own, old)| (own, if own == key { payload.to_vec() } else { old }));
@@ -207,4 +214,37 @@ fn what_is_not_written() {
     writer.finish().unwrap();
     assert_snapshot!(message(create("train.rec"), folder.path()), @"ROOT/train.idx: expected a new file, found one; choose another folder");
     assert_snapshot!(message(create("other.rec"), folder.path()), @"ROOT/property: expected a new file, found one; choose another folder");
+}
+
+#[test]
+fn names_that_are_not_those_of_the_records() {
+    assert_snapshot!(with_names(b"ada\n"), @"ROOT/train.names: expected 2 names, one per identity of ROOT/train.rec, got 1; remove the file to have numbers as names");
+    assert_snapshot!(with_names(b""), @"ROOT/train.names: expected 2 names, one per identity of ROOT/train.rec, got 0; remove the file to have numbers as names");
+    assert_snapshot!(with_names(b"ada\nbob\ncyd\n"), @"ROOT/train.names: expected 2 names, one per identity of ROOT/train.rec, got 3; remove the file to have numbers as names");
+    assert_snapshot!(with_names(b"ada\n\n"), @"ROOT/train.names: line 2: expected the name of an identity, the line is empty");
+    assert_snapshot!(with_names(b"ada\r\nada\r\n"), @"ROOT/train.names: line 2: `ada` is named a second time; names tell identities apart");
+    assert_snapshot!(with_names(b"ada\n\xff\n"), @"ROOT/train.names: stream did not contain valid UTF-8");
+    let folder = saved(&entries());
+    fs::write(folder.path().join("train.names"), "Bob\r\nAda Lovelace").unwrap();
+    let source = RecordSource::open(folder.path()).unwrap();
+    assert_eq!([source.identity(0), source.identity(1)], ["Bob", "Ada Lovelace"]);
+}
+
+#[test]
+fn names_that_are_not_written() {
+    let told = |names: &[&str]| {
+        let folder = tempdir().unwrap();
+        let mut writer = RecordWriter::create(folder.path().join("a.rec")).unwrap();
+        for label in 0..2 {
+            writer.push(label, &png(1)).unwrap();
+        }
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let words = message(writer.finish_named(&names), folder.path());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{words}");
+        words
+    };
+    assert_snapshot!(told(&["ada"]), @"names of identities: expected one for each of 2, got 1");
+    assert_snapshot!(told(&["ada", "ada"]), @"names of identities: line 2: `ada` is named a second time; names tell identities apart");
+    assert_snapshot!(told(&["ada", " "]), @"names of identities: line 2: expected the name of an identity, the line is empty");
+    assert_snapshot!(told(&["ada", "b\tob"]), @r#"name of an identity: expected a line of text without control characters, got "b/tob""#);
 }

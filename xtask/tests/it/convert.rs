@@ -38,6 +38,7 @@ fn faces_come_back_with_the_same_checksum() {
     assert_eq!(fs::read_to_string(folder.path().join("records/property")).unwrap(), "14,32,32\n");
     let back = document(&mut data(folder.path(), &["convert", "records", "back", "--json"]));
     assert_eq!((&back["checksum"], &back["images"]), (&there["checksum"], &84.into()));
+    assert!(folder.path().join("back/procedural_000013/procedural_000013_0006.png").is_file(), "names come back");
     let [faces, records] = ["faces", "records/train.rec"]
         .map(|path| document(&mut data(folder.path(), &["inspect", path, "--depth", "pixels", "--json"])));
     assert_eq!(faces, records);
@@ -55,7 +56,7 @@ fn the_report_names_both() {
     ");
     let output = succeed(&mut data(folder.path(), &["inspect", "digits/train-images-idx3-ubyte"]));
     assert_snapshot!(String::from_utf8(output.stdout).unwrap(), @"
-    identities           2
+    identities           2: 3, 8
     images               2
     images per identity  min 1, median 1, mean 1.0, max 1
                       1        2 ████████████████████████████████████████

@@ -81,7 +81,7 @@ fn unreadable_files_are_listed() {
     assert_eq!(inspect(folder.path(), &["--depth", "names"])["unreadable"], serde_json::json!([]));
     let table = succeed(&mut data(folder.path(), &["inspect", "faces"]));
     assert_snapshot!(String::from_utf8(table.stdout).unwrap(), @"
-    identities           6
+    identities           6: procedural_000000, procedural_000001, procedural_000002, …
     images               24
     images per identity  min 4, median 4, mean 4.0, max 4
                       1        0
