@@ -2,6 +2,7 @@
 //! Knows no network and no loss; a batch is plain numbers.
 
 mod cache;
+mod sizes;
 mod worker;
 
 use std::sync::Arc;

@@ -124,6 +124,7 @@ impl Session {
         let Chosen { config, notes, .. } = chosen;
         let Faces { train, pairs } = faces;
         let loader = Loader::new(train.clone(), &sources::loader_config(&config)).context("[train]")?;
+        loader.check_sizes()?;
         let plan = Plan::new(config, &*train, &loader);
         let trainer = build(&plan.config, plan.identities, plan.steps_per_epoch)?;
         let verifier = pairs.map(|set| Verifier::new(set, presentation(&plan.config))).transpose()?;

@@ -108,9 +108,10 @@ impl Verifier {
     /// Verifies `set`, its faces presented so.
     ///
     /// # Errors
-    /// If a size is 0.
+    /// If a size is 0, or faces are not aligned to the size of the network.
     pub(crate) fn new(set: PairSet, presentation: Presentation) -> anyhow::Result<Self> {
         let loader = Loader::in_order(set.source.clone(), set.images.clone(), &presentation.loader())?;
+        loader.check_sizes()?;
         Ok(Self { set, loader, presentation })
     }
 

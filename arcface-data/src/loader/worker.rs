@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arcface_core::{Error, Result};
 
 use super::cache::Cache;
+use super::sizes::check_size;
 use super::{Batch, LoaderConfig, OnCorrupt};
-use crate::align::TEMPLATE_SIZE;
 use crate::augment::{self, Facing, flips, lay};
 use crate::image::Image;
 use crate::sampler::Sampler;
@@ -132,17 +132,8 @@ impl Reader {
     }
 
     fn sized_image(&self, index: usize) -> Result<Image> {
-        let (image, size) = (self.source.image(index)?, self.config.image_size);
-        if (image.width, image.height) == (size, size) {
-            return Ok(image);
-        }
-        Err(Error::Invalid(format!(
-            "{}: expected an image of {size}×{size} pixels, got {}×{}; align the photographs first: \
-             cargo xtask data align IMAGES LANDMARKS.csv --out DIR{}",
-            self.source.describe(index),
-            image.width,
-            image.height,
-            if size == TEMPLATE_SIZE { String::new() } else { format!(" --size {size}") }
-        )))
+        let image = self.source.image(index)?;
+        check_size(&*self.source, index, (image.width, image.height), self.config.image_size)?;
+        Ok(image)
     }
 }

@@ -17,4 +17,5 @@ mod real;
 mod record;
 mod record_messages;
 mod reference;
+mod sizes;
 mod support;

@@ -106,6 +106,12 @@ fn images() {
     assert_snapshot!(complaint_about_faces(truncated, &listed), @"error: faces/anna/0.jpg: corrupt JPEG: Premature end of JPEG file; fetch or export the file again");
     let large = |faces: &Path| write_png(&faces.join("ben/0.png"), &Image::filled(40, 40, [9, 9, 9])).unwrap();
     assert_snapshot!(complaint_about_faces(large, &listed), @"error: faces/ben/0.png: expected an image of 32×32 pixels, got 40×40; align the photographs first: cargo xtask data align IMAGES LANDMARKS.csv --out DIR --size 32");
+    // Told from headers, before there is a run.
+    let folder = tempdir().unwrap();
+    faces(folder.path());
+    large(&folder.path().join("faces"));
+    fail(&mut train(folder.path(), "one", &[&ON_FACES[..], &listed[..]].concat()));
+    assert!(!folder.path().join("runs").exists());
     let text = |faces: &Path| fs::write(faces.join("ben/0.png"), "not an image").unwrap();
     assert_snapshot!(complaint_about_faces(text, &listed), @"error: faces/ben/0.png: expected a JPEG or PNG image, the file begins with [6e, 6f, 74, 20]");
 }
@@ -178,6 +184,9 @@ fn evaluation() {
     assert_snapshot!(eval(&["faces"]), @"error: faces: expected a run, a checkpoint or a weights file, found a folder without weights.safetensors and without checkpoints");
     assert_snapshot!(eval(&["runs/one", "--images", "faces", "--pairs", "pairs.csv"]), @"error: pairs.csv: line 3: face `dora/1` is not in faces; check that list and folder belong together");
     assert_snapshot!(eval(&["runs/one", "--images", "nowhere", "--pairs", "pairs.csv"]), @"error: nowhere: no such folder of faces; check the path");
+    write_png(&folder.path().join("faces/anna/0.png"), &Image::filled(40, 40, [9, 9, 9])).unwrap();
+    fs::write(folder.path().join("pairs.csv"), "a,b,same\nanna/1,anna/0,1\nanna/0,ben/1,0\n").unwrap();
+    assert_snapshot!(eval(&["runs/one", "--images", "faces", "--pairs", "pairs.csv"]), @"error: faces/anna/0.png: expected an image of 32×32 pixels, got 40×40; align the photographs first: cargo xtask data align IMAGES LANDMARKS.csv --out DIR --size 32");
     assert_snapshot!(eval(&["runs/one", "--normalise", "inverted"]), @"error: --normalise: no normalisation named `inverted`; known: 127.5, 128, imagenet");
     assert_snapshot!(eval(&["runs/one/weights.safetensors", "--backbone", "vgg"]), @"error: no backbone named `vgg`; known: facenano, iresnet100, iresnet18, iresnet200, iresnet34, iresnet50, mobilefacenet, mobilefacenet_112x96, mobilefacenet_y1");
 }
