@@ -2,6 +2,7 @@
 //! Knows no hub and no download; a page is unpacked when one of its images is asked for.
 
 mod claims;
+mod numbering;
 mod shard;
 
 use std::borrow::Cow;
@@ -54,10 +55,11 @@ impl ParquetSource {
     /// `class`, all packed with snappy or not at all.
     ///
     /// # Errors
-    /// If a file cannot be read, is damaged, lacks one of the columns, or a label is missing or negative.
+    /// If a file cannot be read, is damaged, lacks one of the columns, a label is missing or negative, or files of a folder
+    /// count themselves, `train-00001-of-00005`, and some are missing.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
-        let files = if path.is_dir() { files(&path)? } else { vec![path.clone()] };
+        let files = if path.is_dir() { whole_set(&path)? } else { vec![path.clone()] };
         let (mut shards, mut starts, mut labels) = (Vec::new(), Vec::new(), Vec::new());
         for file in files {
             let (shard, own) = Shard::open(file)?;
@@ -146,6 +148,17 @@ impl Source for ParquetSource {
 /// Whether a folder holds Parquet files.
 pub fn is_parquet_folder(folder: &Path) -> bool {
     folder.is_dir() && files(folder).is_ok()
+}
+
+/// The files of a folder, none of which is missing as far as they count themselves.
+fn whole_set(folder: &Path) -> Result<Vec<PathBuf>> {
+    let files = files(folder)?;
+    let stems = files.iter().filter_map(|file| file.file_stem()?.to_str());
+    if let Some(names) = numbering::missing(stems) {
+        let message = format!("expected all shards that its files count, missing: {names}; fetch these too");
+        return Err(Error::file(folder, message));
+    }
+    Ok(files)
 }
 
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {

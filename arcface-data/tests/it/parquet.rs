@@ -132,6 +132,8 @@ fn a_folder_is_its_shards_to_train_on() {
     write(&test, STRUCT, &faces()[..2], 9, WriterVersion::PARQUET_1_0);
     assert_eq!(ParquetSource::open(folder.path()).unwrap().len(), 2);
     write(&second, STRUCT, &faces()[8..], 9, WriterVersion::PARQUET_1_0);
+    assert_snapshot!(message(ParquetSource::open(folder.path()), folder.path()), @"ROOT: expected all shards that its files count, missing: train-00000-of-00002; fetch these too");
+    assert_eq!(ParquetSource::open(&second).unwrap().len(), 5, "a file that is named is opened alone");
     write(&first, STRUCT, &faces()[..8], 9, WriterVersion::PARQUET_1_0);
     assert!(is_parquet_folder(folder.path()));
     let source = ParquetSource::open(folder.path()).unwrap();
