@@ -35,7 +35,7 @@ pub(crate) fn run(arguments: &DataArguments) -> anyhow::Result<()> {
 }
 
 fn inspect(arguments: &InspectArguments) -> anyhow::Result<()> {
-    if arguments.path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("bin")) {
+    if kind::Kind::of(&arguments.path) == kind::Kind::Bin {
         return bin::inspect(arguments);
     }
     let source = kind::open(&arguments.path, arguments.identities.as_deref())?;

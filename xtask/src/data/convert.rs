@@ -45,7 +45,7 @@ pub(super) fn run(arguments: &ConvertArguments) -> anyhow::Result<()> {
 fn container(path: &Path) -> anyhow::Result<Container> {
     match (Kind::of(path), path.extension().and_then(|extension| extension.to_str())) {
         (Kind::Record, _) => Ok(Container::Record),
-        (Kind::Idx | Kind::Parquet, _) | (_, Some("bin" | "idx" | "gz")) => {
+        (Kind::Idx | Kind::Parquet | Kind::Bin, _) | (_, Some("idx" | "gz")) => {
             bail!("{}: expected the name of a folder or of a .rec to write", path.display())
         }
         (Kind::Folder, _) => Ok(Container::Folder),

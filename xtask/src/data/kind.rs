@@ -22,6 +22,8 @@ pub(crate) enum Kind {
     Idx,
     /// A `.parquet`, or a folder of them.
     Parquet,
+    /// A verification set in one file: pairs, and no identities.
+    Bin,
 }
 
 impl Kind {
@@ -33,6 +35,8 @@ impl Kind {
             Self::Record
         } else if name.contains("images") && name.contains("idx3") || is_idx_folder(path) {
             Self::Idx
+        } else if has_extension("bin") {
+            Self::Bin
         } else if has_extension("parquet") || is_parquet_folder(path) {
             Self::Parquet
         } else {
@@ -44,9 +48,14 @@ impl Kind {
 /// Opens the data set under `path`, of a folder only the `identities` that a file lists.
 ///
 /// # Errors
-/// If it cannot be read or is not whole, or identities are chosen from another kind than a folder.
+/// If it cannot be read or is not whole, has no identities, or identities are chosen from another kind than a folder.
 pub(crate) fn open(path: &Path, identities: Option<&Path>) -> anyhow::Result<Arc<dyn Source>> {
     Ok(match (Kind::of(path), identities) {
+        (Kind::Bin, _) => bail!(
+            "{}: expected a set of identities, found a verification set, which has pairs alone; \
+             look at it with `data inspect`, verify with `eval --bin`",
+            path.display()
+        ),
         (Kind::Folder, identities) => {
             let options = FolderOptions { identities: identities.map(Path::to_owned) };
             Arc::new(FolderSource::open(path, &options)?)

@@ -62,6 +62,7 @@ fn files_that_cannot_be_read_or_written_are_refused() {
     assert_snapshot!(told(&["export", "old.pth", "--out", "old.pth"]), @"error: old.pth: expected a new file, found one; choose another name");
     assert_snapshot!(told(&["export", "old.pth", "--out", "new.pth"]), @"error: old.pth: pickle, byte 2: `os.system` is not among the names of plain data, numpy arrays and torch tensors; nothing was run: save arrays or a state dict alone");
     assert_snapshot!(told(&["data", "inspect", "old.bin"]), @"error: old.bin: pickle, byte 0: expected an open container, found none; the pickle is damaged");
+    assert_snapshot!(told(&["data", "convert", "old.bin", "faces"]), @"error: old.bin: expected a set of identities, found a verification set, which has pairs alone; look at it with `data inspect`, verify with `eval --bin`");
     assert_snapshot!(told(&["data", "inspect", "old.bin", "--identities", "list"]), @"error: --identities: old.bin is one file, without identities");
     assert_snapshot!(told(&["data", "bin", "pairs.csv", "--images", "faces", "--out", "old.bin"]), @"error: old.bin: expected a new file, found one; choose another name");
     assert_snapshot!(told(&["data", "bin", "pairs.csv", "--images", "faces", "--out", "new.bin"]), @"error: pairs.csv: no such file; check the path");
