@@ -15,14 +15,17 @@
 
 pub mod baseline;
 pub mod bootstrap;
+pub mod comparison;
 mod exact;
 mod grid;
 pub mod report;
 pub mod roc;
+pub mod significance;
 pub mod similarity;
 pub mod verification;
 
 pub use bootstrap::{AllPairs, Estimate};
+pub use comparison::{Comparison, Published, Variant};
 pub use roc::{Interval, Roc};
 pub use similarity::Embeddings;
 pub use verification::{FoldSource, Verification, verify, verify_folds};

@@ -100,13 +100,49 @@ pub fn verify_folds(distances: &[f64], same: &[bool], fold_of: &[usize]) -> Resu
     if fold_of.len() != distances.len() {
         return Err(Error::value("fold numbers", format!("one per pair, {}", distances.len()), fold_of.len()));
     }
-    let names: BTreeSet<usize> = fold_of.iter().copied().collect();
-    if names.len() < 2 {
+    let folds = ranks(fold_of);
+    if folds.iter().all(|fold| *fold == 0) {
         return verify(distances, same, FOLDS.min(distances.len()));
     }
-    let ranks: BTreeMap<usize, usize> = names.into_iter().zip(0..).collect();
-    let folds: Vec<usize> = fold_of.iter().map(|fold| ranks[fold]).collect();
     verification(distances, same, &folds, FoldSource::Given)
+}
+
+/// What each pair contributes to [`Verification::accuracy`], which is the mean of these: `P/(F·n_f)` where it is judged
+/// rightly at the threshold of its fold, f one of F folds with `n_f` of the P pairs; else 0.
+///
+/// The difference of two networks on the same pairs is then a mean over pairs, however large their folds are.
+///
+/// ```
+/// let judged = arcface_eval::verification::contributions(&[0.2, 1.9, 0.4, 1.7], &[true, false, true, false], &[1, 1, 2, 2])?;
+/// assert_eq!(judged, [1.0, 1.0, 0.0, 1.0]);
+/// # Ok::<(), arcface_core::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`verify_folds`].
+pub fn contributions(distances: &[f64], same: &[bool], fold_of: &[usize]) -> Result<Vec<f64>> {
+    let verification = verify_folds(distances, same, fold_of)?;
+    let folds = match verification.folds {
+        FoldSource::Given => ranks(fold_of),
+        FoldSource::Contiguous => contiguous(distances.len(), verification.thresholds.len()),
+    };
+    let mut sizes = vec![0_usize; verification.thresholds.len()];
+    for fold in &folds {
+        sizes[*fold] += 1;
+    }
+    let share = |fold: usize| distances.len() as f64 / (sizes.len() * sizes[fold]) as f64;
+    let judged = distances.iter().zip(same).zip(&folds).map(|((distance, same), &fold)| {
+        let right = (*distance < verification.thresholds[fold]) == *same;
+        if right { share(fold) } else { 0.0 }
+    });
+    Ok(judged.collect())
+}
+
+/// Numbers of folds from 0, in the order of the given ones.
+fn ranks(fold_of: &[usize]) -> Vec<usize> {
+    let names: BTreeSet<usize> = fold_of.iter().copied().collect();
+    let ranks: BTreeMap<usize, usize> = names.into_iter().zip(0..).collect();
+    fold_of.iter().map(|fold| ranks[fold]).collect()
 }
 
 fn verification(distances: &[f64], same: &[bool], folds: &[usize], source: FoldSource) -> Result<Verification> {

@@ -1,6 +1,7 @@
 //! A run or an evaluation as one HTML page that needs nothing else: figures, plots, the hardest pairs.
 //! Knows no file and no network: plots come in as SVG, faces as the bytes of PNG or JPEG.
 
+mod comparison;
 mod figures;
 mod pairs;
 mod text;
@@ -10,6 +11,7 @@ use std::fmt::Write;
 use arcface_core::{Error, Result};
 
 use crate::verification::Verification;
+pub use comparison::{ComparisonPage, comparison_html};
 use figures::{accuracies, facts, folds, headline};
 use pairs::gallery;
 use text::escaped;
@@ -86,7 +88,6 @@ const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inlin
 /// # Errors
 /// If a plot is no SVG or a picture neither PNG nor JPEG.
 pub fn html(page: &Page<'_>) -> Result<String> {
-    let title = escaped(page.title);
     let mut main = String::new();
     main += &page.verification.map(headline).unwrap_or_default();
     main += &accuracies(page.verification, page.compared);
@@ -95,15 +96,20 @@ pub fn html(page: &Page<'_>) -> Result<String> {
     main += &facts(page.facts);
     main += &page.verification.map(folds).unwrap_or_default();
     page.texts.iter().for_each(|(name, text)| main += &folded(name, text));
-    Ok(format!(
+    Ok(frame(page.title, page.lead, &main))
+}
+
+/// A page around its sections.
+fn frame(title: &str, lead: &str, main: &str) -> String {
+    let (title, lead) = (escaped(title), escaped(lead));
+    format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\"/>\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n\
          <meta name=\"color-scheme\" content=\"light dark\"/>\n<title>{title}</title>\n\
-         <style>\n{STYLE}</style>\n</head>\n<body>\n<header>\n<h1>{title}</h1>\n<p>{}</p>\n</header>\n<main>\n{main}\
-         </main>\n</body>\n</html>\n",
-        escaped(page.lead)
-    ))
+         <style>\n{STYLE}</style>\n</head>\n<body>\n<header>\n<h1>{title}</h1>\n<p>{lead}</p>\n</header>\n<main>\n{main}\
+         </main>\n</body>\n</html>\n"
+    )
 }
 
 fn plots(plots: &[Plot<'_>]) -> Result<String> {

@@ -1,6 +1,7 @@
 //! What people look at: tables of figures, plots as SVG text, all of it as one HTML page.
 //! Writes no file; the caller decides where a picture goes.
 
+mod comparison;
 mod curves;
 mod hardest;
 mod histogram;
@@ -9,9 +10,10 @@ mod roc;
 mod style;
 mod table;
 
+pub use comparison::{comparison_plot, comparison_table};
 pub use curves::{Curve, Panel, curves};
 pub use hardest::{HardPair, Hardest, hardest};
 pub use histogram::histogram;
-pub use html::{Page, Plot, ShownFace, ShownPair, html};
+pub use html::{ComparisonPage, Page, Plot, ShownFace, ShownPair, comparison_html, html};
 pub use roc::roc_plot;
 pub use table::table;

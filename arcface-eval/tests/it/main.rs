@@ -5,12 +5,14 @@
 
 mod baseline;
 mod bootstrap;
+mod comparison;
 mod golden;
 mod messages;
 mod oracle;
 mod page;
 mod pictures;
 mod properties;
+mod significance;
 mod similarity;
 
 /// Scored pairs made by formula: distances with two digits after the point (many ties, many on the threshold grid).
