@@ -20,8 +20,15 @@ use crate::output;
 pub(crate) use values::{Curve, DeviceChoice, Every, Identities, Method, Precision, SamplerChoice, SourceKind};
 
 /// The configurations that come with the binary.
-const BUILT_IN: [(&str, &str); 2] =
-    [("default", include_str!("../configs/default.toml")), ("lfw_actors", include_str!("../configs/lfw_actors.toml"))];
+const BUILT_IN: [(&str, &str); 7] = [
+    ("default", include_str!("../configs/default.toml")),
+    ("lfw_actors", include_str!("../configs/lfw_actors.toml")),
+    ("paper/casia_r50", include_str!("../configs/paper/casia_r50.toml")),
+    ("paper/vgg2_r50", include_str!("../configs/paper/vgg2_r50.toml")),
+    ("paper/ms1mv3_r50", include_str!("../configs/paper/ms1mv3_r50.toml")),
+    ("paper/ms1mv3_r100", include_str!("../configs/paper/ms1mv3_r100.toml")),
+    ("paper/ms1mv0_subcenter_r50", include_str!("../configs/paper/ms1mv0_subcenter_r50.toml")),
+];
 
 /// A whole experiment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -55,11 +55,15 @@ fn what_a_run_writes_resolves_to_itself() {
 
 #[test]
 fn every_configuration_that_comes_with_us_resolves() {
-    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/configs")).unwrap() {
-        let path = entry.unwrap().path();
-        let by_path = text(&mut config(&[path.to_str().unwrap(), "--set", "seed=1"]));
-        let by_name = text(&mut config(&[path.file_stem().unwrap().to_str().unwrap(), "--set", "seed=1"]));
-        assert_eq!(by_path, by_name, "{}", path.display());
+    for folder in ["", "paper/"] {
+        let configs = concat!(env!("CARGO_MANIFEST_DIR"), "/configs/").to_owned() + folder;
+        let paths = std::fs::read_dir(configs).unwrap().map(|entry| entry.unwrap().path());
+        for path in paths.filter(|path| path.is_file()) {
+            let name = folder.to_owned() + path.file_stem().unwrap().to_str().unwrap();
+            let by_path = text(&mut config(&[path.to_str().unwrap(), "--set", "seed=1"]));
+            let by_name = text(&mut config(&[&name, "--set", "seed=1"]));
+            assert_eq!(by_path, by_name, "{}", path.display());
+        }
     }
 }
 
