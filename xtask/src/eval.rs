@@ -127,6 +127,7 @@ fn contents<'a>(
 
 fn write(verified: &Verified, net: &Net, mirror: Mirror, folder: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    verified.keep(folder)?;
     verified.draw(folder)?;
     let text = serde_json::to_string_pretty(&document(verified, net, mirror))? + "\n";
     output::file(&folder.join("eval.json"), &text)

@@ -213,6 +213,7 @@ impl Session {
         let verification = verified.verification.clone();
         self.log(metrics::verification(step, &self.plan, &verification))?;
         self.say(&metrics::verification_line(step, &self.plan, &verification));
+        verified.keep(self.run.path())?;
         verified.draw(self.run.path())?;
         let accuracy = verification.accuracy;
         self.progress.hardest = Some(verified.hardest()?);

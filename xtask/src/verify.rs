@@ -9,6 +9,7 @@ use arcface_core::candle::{DType, Device, Tensor};
 use arcface_data::augment::mirrored;
 use arcface_data::{Batch, DrawPairs, Image, Loader, LoaderConfig, Normalisation, PairSet, Source, draw_pairs};
 use arcface_eval::baseline::{Picture, PixelDifferences, hog_distances, raw_pixel_distances};
+use arcface_eval::comparison::Scored;
 use arcface_eval::report::Hardest;
 use arcface_eval::{Embeddings, Roc, Verification, report, verify_folds};
 use arcface_models::{Backbone, Inference};
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::report::HARDEST;
 use crate::sources::available_pairs;
-use crate::{interrupt, output};
+use crate::{interrupt, outcomes, output};
 
 /// Whether the embedding of the mirror image is added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +91,8 @@ pub(crate) struct Verified {
     pub(crate) verification: Verification,
     pub(crate) distances: Vec<f64>,
     pub(crate) same: Vec<bool>,
+    /// Number of each pair's fold.
+    pub(crate) folds: Vec<usize>,
 }
 
 /// Accuracy on the same pairs without a trained network.
@@ -149,9 +152,9 @@ impl Verifier {
     }
 
     fn verified(&self, distances: Vec<f64>) -> anyhow::Result<Verified> {
-        let same = self.set.list.same();
-        let verification = verify_folds(&distances, &same, &self.set.list.folds())?;
-        Ok(Verified { verification, distances, same })
+        let (same, folds) = (self.set.list.same(), self.set.list.folds());
+        let verification = verify_folds(&distances, &same, &folds)?;
+        Ok(Verified { verification, distances, same, folds })
     }
 
     /// The unit embeddings of the faces, in the order of the set.
@@ -186,6 +189,15 @@ impl Verified {
     /// If there is no distance for every pair.
     pub(crate) fn hardest(&self) -> anyhow::Result<Hardest> {
         Ok(report::hardest(&self.distances, &self.same, HARDEST)?)
+    }
+
+    /// Writes what was measured of every pair into `folder`.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(crate) fn keep(&self, folder: &Path) -> anyhow::Result<()> {
+        let (distances, same, folds) = (self.distances.clone(), self.same.clone(), self.folds.clone());
+        outcomes::write(folder, &Scored { distances, same, folds })
     }
 
     /// Draws the ROC and the histogram of distances into `folder`.
