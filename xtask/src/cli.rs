@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Config(ConfigArguments),
     /// Look at data sets, align photographs, draw faces, draw pairs.
     Data(DataArguments),
+    /// Train variants of a configuration over several seeds, and compare them in one table.
+    Ablate(AblateArguments),
     /// Compare our training with other people's.
     Bench(BenchArguments),
     /// Run every test and doctest.
@@ -355,6 +357,38 @@ pub(crate) struct BinArguments {
     /// New file to write.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AblateArguments {
+    /// What to vary: losses, margins, sub-centers, embedding, paper/table2, paper/table3, or a file like theirs.
+    pub(crate) ablation: PathBuf,
+    /// Configuration to vary, a file or the name of a built-in one [default: that of the ablation].
+    pub(crate) config: Option<PathBuf>,
+    /// Only these rows.
+    #[arg(long, value_name = "ROWS", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// Seeds of each row [default: those of the ablation].
+    #[arg(long, value_name = "N")]
+    pub(crate) seeds: Option<NonZeroU64>,
+    /// Smaller and shorter runs with fewer seeds.
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Runs side by side, which share the cores [default: one for each core].
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
+    /// Name of the ablation, whose folder is `runs/ablate-NAME`; the same command goes on with what is there.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Folder that runs are kept in.
+    #[arg(long, default_value = "runs", value_name = "DIR")]
+    pub(crate) runs: PathBuf,
+    /// Change one value of all rows, such as `train.epochs=2`. May be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Print one JSON document on stdout.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

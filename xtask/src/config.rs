@@ -17,6 +17,7 @@ use toml::{Table, Value};
 use crate::cli::ConfigArguments;
 use crate::output;
 
+pub(crate) use layers::dotted;
 pub(crate) use values::{Curve, DeviceChoice, Every, Identities, Method, Precision, SamplerChoice, SourceKind};
 
 /// The configurations that come with the binary.

@@ -3,6 +3,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod ablate;
 mod allocator;
 mod assign;
 mod bench;
@@ -19,6 +20,7 @@ mod host;
 mod interrupt;
 mod losses;
 mod net;
+mod outcomes;
 mod output;
 mod pretrained;
 mod progress;
@@ -67,6 +69,7 @@ fn dispatch(command: &Command) -> anyhow::Result<()> {
         Command::Losses(arguments) => losses::run(arguments),
         Command::Config(arguments) => config::print(arguments),
         Command::Data(arguments) => data::run(arguments),
+        Command::Ablate(arguments) => ablate::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
         Command::Test => gate::test(),
         Command::Lint => gate::lint(),

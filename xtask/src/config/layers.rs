@@ -35,9 +35,16 @@ fn put(table: &mut Table, path: &[String], value: Value) -> Option<()> {
 
 /// Dotted keys of all values in `table`.
 pub(super) fn keys(table: &Table) -> BTreeSet<String> {
+    dotted(table).into_iter().map(|(key, _)| key).collect()
+}
+
+/// All values in `table` that are none themselves, by their dotted keys.
+pub(crate) fn dotted(table: &Table) -> Vec<(String, Value)> {
     let of_entry = |(key, value): (&String, &Value)| match value {
-        Value::Table(inner) => keys(inner).into_iter().map(|rest| format!("{key}.{rest}")).collect(),
-        _ => vec![key.clone()],
+        Value::Table(inner) => {
+            dotted(inner).into_iter().map(|(rest, value)| (format!("{key}.{rest}"), value)).collect()
+        }
+        _ => vec![(key.clone(), value.clone())],
     };
     table.iter().flat_map(of_entry).collect()
 }

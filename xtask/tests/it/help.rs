@@ -25,6 +25,7 @@ fn commands_are_listed_with_a_line_each() {
       losses  List the losses that are linked in, or compute one on given embeddings
       config  Print a configuration, complete and checked
       data    Look at data sets, align photographs, draw faces, draw pairs
+      ablate  Train variants of a configuration over several seeds, and compare them in one table
       bench   Compare our training with other people's
       test    Run every test and doctest
       lint    Run every check that is not a test
@@ -145,6 +146,30 @@ fn comparisons_tell_their_options() {
           --rounds <N>       Samples of each side [default: 7]
           --threads <N>      Threads of each side [default: 2]
           --set <KEY=VALUE>  Change one value of the configuration of both sides. May be repeated
+          --json             Print one JSON document on stdout
+      -h, --help             Print help
+    ");
+}
+
+#[test]
+fn ablations_tell_their_options() {
+    assert_snapshot!(help(&["ablate"]), @r"
+    Train variants of a configuration over several seeds, and compare them in one table
+
+    Usage: cargo xtask ablate [OPTIONS] <ABLATION> [CONFIG]
+
+    Arguments:
+      <ABLATION>  What to vary: losses, margins, sub-centers, embedding, paper/table2, paper/table3, or a file like theirs
+      [CONFIG]    Configuration to vary, a file or the name of a built-in one [default: that of the ablation]
+
+    Options:
+          --only <ROWS>      Only these rows
+          --seeds <N>        Seeds of each row [default: those of the ablation]
+          --quick            Smaller and shorter runs with fewer seeds
+          --jobs <N>         Runs side by side, which share the cores [default: one for each core]
+          --name <NAME>      Name of the ablation, whose folder is `runs/ablate-NAME`; the same command goes on with what is there
+          --runs <DIR>       Folder that runs are kept in [default: runs]
+          --set <KEY=VALUE>  Change one value of all rows, such as `train.epochs=2`. May be repeated
           --json             Print one JSON document on stdout
       -h, --help             Print help
     ");

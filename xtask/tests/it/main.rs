@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod ablate;
 mod align;
 mod bench;
 mod configuration;

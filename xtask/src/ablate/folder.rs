@@ -1,0 +1,176 @@
+//! The folder of an ablation: a run for each cell, and what each was asked to be.
+//! Knows no process; it says what is finished, what can go on, and refuses what is another ablation.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::cells::{Cell, Plan, slug};
+use super::file::Benchmark;
+use crate::run::RunFolder;
+use crate::{outcomes, output};
+
+/// What every cell was asked to be.
+const MANIFEST: &str = "cells.json";
+/// What is written last into a run.
+const SUMMARY: &str = "summary.json";
+
+/// The folder.
+#[derive(Debug)]
+pub(crate) struct Cells {
+    path: PathBuf,
+    benchmarks: Vec<Benchmark>,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Manifest {
+    cells: BTreeMap<String, Value>,
+}
+
+/// How far a cell has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Nothing that could be gone on with.
+    New,
+    /// A run that was begun.
+    Begun,
+    /// Trained, but not verified on every benchmark.
+    Trained,
+    /// Nothing is left to do.
+    Finished,
+}
+
+impl Cells {
+    /// The folder of `plan`, new or of the same configurations, its manifest grown by new cells.
+    ///
+    /// # Errors
+    /// If it holds a cell of the same name and another configuration, is not that of an ablation, or cannot be written.
+    pub(crate) fn open(runs: &Path, plan: &Plan) -> anyhow::Result<Self> {
+        let name = format!("ablate-{}", plan.name);
+        if slug(&name) != name {
+            bail!("--name `{}`: expected letters, digits, `_`, `.` and single hyphens", plan.name);
+        }
+        let folder = Self { path: runs.join(name), benchmarks: plan.benchmarks.clone() };
+        let mut manifest = folder.manifest()?;
+        for cell in &plan.cells {
+            if let Some(before) = manifest.cells.insert(cell.name.clone(), cell.resolved.clone()) {
+                folder.refuse_change(cell, &before)?;
+            }
+        }
+        let logs = folder.path.join("logs");
+        fs::create_dir_all(&logs).with_context(|| format!("{} cannot be made", logs.display()))?;
+        folder.write(MANIFEST, &(serde_json::to_string_pretty(&manifest)? + "\n"))?;
+        Ok(folder)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The run of a cell.
+    pub(crate) fn run(&self, cell: &Cell) -> PathBuf {
+        self.path.join(&cell.name)
+    }
+
+    /// Where the words of a cell's process are kept.
+    pub(crate) fn log(&self, cell: &Cell) -> PathBuf {
+        self.path.join("logs").join(format!("{}.log", cell.name))
+    }
+
+    /// Where a cell's figures on a benchmark are kept.
+    pub(crate) fn benchmark(&self, cell: &Cell, benchmark: &Benchmark) -> PathBuf {
+        self.run(cell).join("benchmarks").join(slug(&benchmark.name))
+    }
+
+    pub(crate) fn state(&self, cell: &Cell) -> State {
+        let run = self.run(cell);
+        if !run.join(SUMMARY).is_file() {
+            return if RunFolder::at(&run).is_begun() { State::Begun } else { State::New };
+        }
+        if self.benchmarks_left(cell).next().is_none() { State::Finished } else { State::Trained }
+    }
+
+    /// The benchmarks that a cell was not verified on yet.
+    pub(crate) fn benchmarks_left<'a>(&'a self, cell: &'a Cell) -> impl Iterator<Item = &'a Benchmark> + 'a {
+        self.benchmarks.iter().filter(|benchmark| !self.benchmark(cell, benchmark).join(outcomes::FILE).is_file())
+    }
+
+    /// Removes what a cell that cannot go on left behind.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    pub(crate) fn clear(&self, cell: &Cell) -> anyhow::Result<()> {
+        let run = self.run(cell);
+        if !run.exists() {
+            return Ok(());
+        }
+        fs::remove_dir_all(&run).with_context(|| format!("{} cannot be removed", run.display()))
+    }
+
+    /// Writes a text file, whole or not at all.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(crate) fn write(&self, name: &str, text: &str) -> anyhow::Result<()> {
+        output::file(&self.path.join(name), text)
+    }
+
+    fn manifest(&self) -> anyhow::Result<Manifest> {
+        let path = self.path.join(MANIFEST);
+        if !path.exists() {
+            return if self.path.exists() { Err(self.not_ours()) } else { Ok(Manifest::default()) };
+        }
+        let read = || anyhow::Ok(serde_json::from_slice(&fs::read(&path)?)?);
+        read().with_context(|| path.display().to_string())
+    }
+
+    fn not_ours(&self) -> anyhow::Error {
+        anyhow::anyhow!(
+            "{}: expected a new folder or that of an ablation, found one without {MANIFEST}; choose another with --name",
+            self.path.display()
+        )
+    }
+
+    fn refuse_change(&self, cell: &Cell, before: &Value) -> anyhow::Result<()> {
+        let Some((key, before, now)) = first_change("", before, &cell.resolved) else { return Ok(()) };
+        bail!(
+            "{}: {key} of the cell `{}` was {before} and would now be {now}; give this ablation a folder of its own with \
+             --name, or remove that one",
+            self.path.display(),
+            cell.name
+        )
+    }
+}
+
+/// The first key, by name, at which two documents differ, with both values.
+fn first_change(place: &str, before: &Value, now: &Value) -> Option<(String, Value, Value)> {
+    let (Value::Object(of_before), Value::Object(of_now)) = (before, now) else {
+        return (before != now).then(|| (place.to_owned(), before.clone(), now.clone()));
+    };
+    let keys: std::collections::BTreeSet<&String> = of_before.keys().chain(of_now.keys()).collect();
+    keys.into_iter().find_map(|key| {
+        let place = if place.is_empty() { key.clone() } else { format!("{place}.{key}") };
+        first_change(&place, of_before.get(key).unwrap_or(&Value::Null), of_now.get(key).unwrap_or(&Value::Null))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_first_change_is_named() {
+        let before = json!({ "a": 1, "b": { "c": [1, 2], "d": "x" } });
+        assert_eq!(first_change("", &before, &before), None);
+        let now = json!({ "a": 1, "b": { "c": [1, 3], "d": "y" } });
+        assert_eq!(first_change("", &before, &now), Some(("b.c".to_owned(), json!([1, 2]), json!([1, 3]))));
+        let now = json!({ "a": 1, "b": { "c": [1, 2], "d": "x" }, "e": 0 });
+        assert_eq!(first_change("", &before, &now), Some(("e".to_owned(), json!(null), json!(0))));
+    }
+}

@@ -1,0 +1,177 @@
+//! A cell as processes of this very program, so that it may fail, be stopped and be gone on with by itself.
+//! Knows no table; a cell goes in, and it is finished, failed or stopped.
+
+use std::fs::File;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::{available_parallelism, sleep};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+use super::cells::{Cell, Work};
+use super::folder::{Cells, State};
+use crate::cli::ConfigArguments;
+use crate::interrupt;
+
+/// How often a process is asked whether it has ended.
+const PAUSE: Duration = Duration::from_millis(50);
+/// A process that was asked to stop finishes its step and writes a checkpoint; longer than this it does not get.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// Starts processes.
+#[derive(Debug)]
+pub(super) struct Runner {
+    program: PathBuf,
+    /// Threads of each.
+    threads: usize,
+}
+
+impl Runner {
+    /// For `jobs` cells side by side, which share the cores.
+    ///
+    /// # Errors
+    /// If this program's own file is not known.
+    pub(super) fn new(jobs: NonZeroUsize) -> anyhow::Result<Self> {
+        let cores = available_parallelism().map_or(1, NonZeroUsize::get);
+        let program = std::env::current_exe().context("the file of this program")?;
+        Ok(Self { program, threads: (cores / jobs).max(1) })
+    }
+
+    /// Brings `cell` from `state` to its end; the inner error is why it failed.
+    ///
+    /// # Errors
+    /// If the user interrupts, or files of ours cannot be written.
+    pub(super) fn finish(&self, folder: &Cells, cell: &Cell, state: State) -> anyhow::Result<Result<(), String>> {
+        let mut commands = Vec::new();
+        match state {
+            State::Finished | State::Trained => {}
+            State::Begun => commands.push(self.resume(folder, cell)),
+            State::New => {
+                folder.clear(cell)?;
+                match &cell.work {
+                    Work::Train(arguments) => commands.push(self.train(folder, cell, arguments)),
+                    // The place for `purify RUN --angle A --out DIR --retrain`, RUN being the cell of that row and this seed.
+                    Work::Purify(purify) => {
+                        return Ok(Err(format!("purifying `{}` at {}° is no cell yet", purify.of, purify.angle)));
+                    }
+                }
+            }
+        }
+        commands.extend(self.benchmarks(folder, cell));
+        let log = folder.log(cell);
+        let file = File::create(&log).with_context(|| log.display().to_string())?;
+        for mut command in commands {
+            if let Err(why) = run(&mut command, &file, &log)? {
+                return Ok(Err(why));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    fn train(&self, folder: &Cells, cell: &Cell, arguments: &ConfigArguments) -> Command {
+        let mut command = self.command();
+        command.arg("train").args(&arguments.config).arg("--name").arg(&cell.name).arg("--runs").arg(folder.path());
+        arguments.set.iter().for_each(|assignment| {
+            command.arg("--set").arg(assignment);
+        });
+        command
+    }
+
+    fn resume(&self, folder: &Cells, cell: &Cell) -> Command {
+        let mut command = self.command();
+        command.args(["train", "--resume", "--name"]).arg(&cell.name).arg("--runs").arg(folder.path());
+        command
+    }
+
+    fn benchmarks<'a>(&'a self, folder: &'a Cells, cell: &'a Cell) -> impl Iterator<Item = Command> + 'a {
+        let left = folder.benchmarks_left(cell);
+        left.map(move |benchmark| {
+            let mut command = self.command();
+            command.arg("eval").arg(folder.run(cell)).arg("--bin").arg(&benchmark.bin);
+            command.arg("--out").arg(folder.benchmark(cell, benchmark));
+            command
+        })
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.env("RAYON_NUM_THREADS", self.threads.to_string()).env_remove("RUST_BACKTRACE");
+        command
+    }
+}
+
+/// Runs a process to its end, its words going into `log`; the inner error is its last one.
+fn run(command: &mut Command, file: &File, log: &Path) -> anyhow::Result<Result<(), String>> {
+    let place = || log.display().to_string();
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file.try_clone().with_context(place)?);
+    alone(command);
+    let mut process = Process(command.spawn().context("this program could not be started again")?);
+    let status = process.wait()?;
+    // One that ended in peace is finished, whatever the user asks for meanwhile.
+    if status.success() {
+        return Ok(Ok(()));
+    }
+    interrupt::check()?;
+    Ok(Err(last_words(log).unwrap_or_else(|| status.to_string())))
+}
+
+/// Ctrl-C reaches us alone, and we pass it on once: twice would end a process before its checkpoint.
+#[cfg(unix)]
+fn alone(command: &mut Command) {
+    std::os::unix::process::CommandExt::process_group(command, 0);
+}
+
+#[cfg(not(unix))]
+fn alone(_: &mut Command) {}
+
+/// Its last error, or else its last line.
+fn last_words(log: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(log).ok()?;
+    let last = text.lines().rfind(|line| !line.trim().is_empty())?;
+    Some(last.strip_prefix("error: ").unwrap_or(last).to_owned())
+}
+
+/// A process that does not outlive us.
+struct Process(Child);
+
+impl Process {
+    fn wait(&mut self) -> anyhow::Result<ExitStatus> {
+        let mut asked: Option<Instant> = None;
+        loop {
+            if let Some(status) = self.0.try_wait().context("a process of ours")? {
+                return Ok(status);
+            }
+            if asked.is_none() && interrupt::check().is_err() {
+                asked = Some(Instant::now());
+                self.ask_to_stop();
+            }
+            if asked.is_some_and(|since| PATIENCE < since.elapsed()) {
+                // It is gone on with from its last checkpoint.
+                let _ = self.0.kill();
+            }
+            sleep(PAUSE);
+        }
+    }
+
+    #[cfg(unix)]
+    fn ask_to_stop(&mut self) {
+        let asked = Command::new("kill").arg("-TERM").arg(self.0.id().to_string()).status();
+        if !asked.is_ok_and(|status| status.success()) {
+            let _ = self.0.kill();
+        }
+    }
+
+    /// The console's Ctrl-C has reached it.
+    #[cfg(not(unix))]
+    fn ask_to_stop(&mut self) {}
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // One that has gone already cannot be ended, which is as well.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

@@ -1,0 +1,120 @@
+//! Cells one after the other and side by side, with a line for each.
+//! Knows no process and no file; it asks what is finished and has the rest finished.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Instant;
+
+use anyhow::bail;
+
+use super::cells::{Cell, Plan};
+use super::folder::{Cells, State};
+use super::process::Runner;
+use crate::interrupt::{self, Interrupted};
+use crate::report::duration;
+
+/// Finishes every cell that is not, and gives those that failed, each with its reason.
+///
+/// # Errors
+/// If the user interrupts, or files of ours cannot be written.
+pub(super) fn work(
+    plan: &Plan,
+    folder: &Cells,
+    runner: &Runner,
+    jobs: NonZeroUsize,
+) -> anyhow::Result<BTreeMap<String, String>> {
+    let left: VecDeque<&Cell> = plan.cells.iter().filter(|cell| folder.state(cell) != State::Finished).collect();
+    let board = Mutex::new(Board { total: left.len(), done: 0, since: Instant::now(), failures: BTreeMap::new() });
+    let queue = Mutex::new(left);
+    let sitting = Sitting { folder, runner, queue: &queue, board: &board };
+    let ended: Vec<anyhow::Result<()>> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..jobs.get()).map(|_| scope.spawn(|| sitting.work())).collect();
+        workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap_or_else(|_| bail!("a worker of the ablation panicked")))
+            .collect()
+    });
+    let board = lock(&board);
+    let stopped = |error: anyhow::Error| {
+        let how_far = format!("stopped with {} of {} cells to go; the same command goes on", board.left(), board.total);
+        if error.is::<Interrupted>() { error.context(how_far) } else { error }
+    };
+    ended.into_iter().collect::<anyhow::Result<()>>().map_err(stopped)?;
+    Ok(board.failures.clone())
+}
+
+/// What the workers share.
+struct Sitting<'a> {
+    folder: &'a Cells,
+    runner: &'a Runner,
+    queue: &'a Mutex<VecDeque<&'a Cell>>,
+    board: &'a Mutex<Board>,
+}
+
+impl Sitting<'_> {
+    /// Takes cells until there are no more.
+    fn work(&self) -> anyhow::Result<()> {
+        loop {
+            interrupt::check()?;
+            // Not in the condition of a loop, which would hold the lock through its body.
+            let next = lock(self.queue).pop_front();
+            let Some(cell) = next else { return Ok(()) };
+            let began = Instant::now();
+            let ended = self.runner.finish(self.folder, cell, self.folder.state(cell))?;
+            lock(self.board).note(cell, began.elapsed().as_secs_f64(), ended);
+        }
+    }
+}
+
+/// How far the cells have come.
+#[derive(Debug)]
+struct Board {
+    /// Cells of this sitting.
+    total: usize,
+    done: usize,
+    since: Instant,
+    failures: BTreeMap<String, String>,
+}
+
+impl Board {
+    fn note(&mut self, cell: &Cell, seconds: f64, ended: Result<(), String>) {
+        self.done += 1;
+        let outcome = match &ended {
+            Ok(()) => format!("done in {}", duration(seconds)),
+            Err(why) => format!("failed: {why}"),
+        };
+        eprintln!("{}: {}, seed {}: {outcome}", self.standing(self.since.elapsed().as_secs_f64()), cell.row, cell.seed);
+        if let Err(why) = ended {
+            self.failures.insert(cell.name.clone(), why);
+        }
+    }
+
+    fn left(&self) -> usize {
+        self.total - self.done
+    }
+
+    /// Cells done, their rate, and the time that those left will take.
+    fn standing(&self, seconds: f64) -> String {
+        let rate = self.done as f64 / seconds.max(1e-9);
+        let left = duration(self.left() as f64 / rate);
+        format!("{} of {} cells, {:.1} a minute, {left} left", self.done, self.total, 60.0 * rate)
+    }
+}
+
+/// What a worker that panicked left is as good as before: every change is one step.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_left_follows_the_cells_done() {
+        let board = Board { total: 45, done: 9, since: Instant::now(), failures: BTreeMap::new() };
+        assert_eq!(board.standing(180.0), "9 of 45 cells, 3.0 a minute, 12 min 00 s left");
+    }
+}
