@@ -62,6 +62,17 @@ impl<'a> Column<'a> {
     fn new(title: impl Into<String>, cell: impl Fn(&Row) -> String + 'a) -> Self {
         Self { title: title.into(), is_name: false, cell: Box::new(cell) }
     }
+
+    fn of_figure(key: &str) -> Self {
+        let title = match key {
+            "accuracy" => "accuracy, %".to_owned(),
+            "accuracy_exact" => "exact, %".to_owned(),
+            "auc" => "AUC".to_owned(),
+            rate => format!("TAR@{}, %", rate.trim_start_matches("tar_at_far_")),
+        };
+        let key = key.to_owned();
+        Self::new(title, move |row| row.figure(&key).map_or("–".to_owned(), spread))
+    }
 }
 
 /// What is known of at least one row.
@@ -71,18 +82,11 @@ fn columns(comparison: &Comparison) -> Vec<Column<'_>> {
         Column { is_name: true, ..Column::new(comparison.benchmark.clone(), |row| row.name.clone()) },
         Column::new("seeds", |row| row.seeds.len().to_string()),
     ];
-    for key in keys(comparison) {
-        let title = match key.as_str() {
-            "accuracy" => "accuracy, %".to_owned(),
-            "accuracy_exact" => "exact, %".to_owned(),
-            "auc" => "AUC".to_owned(),
-            rate => format!("TAR@{}, %", rate.trim_start_matches("tar_at_far_")),
-        };
-        columns.push(Column::new(title, move |row| row.figure(&key).map_or("–".to_owned(), spread)));
-    }
+    columns.push(Column::of_figure("accuracy"));
     columns.push(Column::new(format!("− {}", comparison.reference), difference));
     columns.push(Column::new("95 % interval", interval));
     columns.push(Column::new("beyond noise (p)", verdict));
+    columns.extend(keys(comparison).iter().map(|key| Column::of_figure(key)));
     if any(&|row| row.published.is_some()) {
         let published = |row: &Row| row.published.map_or("–".to_owned(), |rate| format!("{:.2}", 100.0 * rate));
         columns.push(Column::new("paper", published));
@@ -90,13 +94,13 @@ fn columns(comparison: &Comparison) -> Vec<Column<'_>> {
     columns
 }
 
-/// Accuracies, the two lowest false accept rates that are known, the area.
+/// The figures beside the accuracy: at exact thresholds, at the two lowest false accept rates that are known, the area.
 fn keys(comparison: &Comparison) -> Vec<String> {
     let Some(row) = comparison.rows.iter().find(|row| !row.figures.is_empty()) else { return Vec::new() };
     let mut rates: Vec<&Figure> = row.figures.iter().filter(|figure| figure.key.starts_with("tar_at_far_")).collect();
     rates.sort_by(|a, b| a.key.cmp(&b.key));
     let rates = rates.iter().rev().take(2).rev().map(|figure| figure.key.clone());
-    ["accuracy", "accuracy_exact"].map(str::to_owned).into_iter().chain(rates).chain(["auc".to_owned()]).collect()
+    ["accuracy_exact".to_owned()].into_iter().chain(rates).chain(["auc".to_owned()]).collect()
 }
 
 fn spread(figure: &Figure) -> String {
@@ -164,7 +168,7 @@ pub fn comparison_plot(comparison: &Comparison) -> Result<String> {
             chart.draw_series([PathElement::new([(mean, -0.5), (mean, rows - 0.5)], BLACK.mix(0.4))])?;
         }
         for (place, row) in comparison.rows.iter().enumerate() {
-            draw_row(&mut chart, low, place as f64, row, accuracy_of_reference(comparison))?;
+            draw_row(&mut chart, (low, high), place as f64, row, accuracy_of_reference(comparison))?;
         }
         Ok(())
     })
@@ -178,7 +182,7 @@ type Chart<'a, 'b> = ChartContext<
 
 fn draw_row(
     chart: &mut Chart<'_, '_>,
-    left: f64,
+    (left, right): (f64, f64),
     place: f64,
     row: &Row,
     reference: Option<f64>,
@@ -195,7 +199,7 @@ fn draw_row(
     let mean = 100.0 * accuracy.mean;
     if let Some((difference, reference)) = row.difference.as_ref().zip(reference) {
         let interval = difference.test.interval;
-        let ends = [interval.low, interval.high].map(|end| (reference + 100.0 * end, place));
+        let ends = [interval.low, interval.high].map(|end| ((reference + 100.0 * end).clamp(left, right), place));
         chart.draw_series([PathElement::new(ends, colour(0).stroke_width(3))])?;
     }
     let dots = accuracy.values.iter().map(|value| Circle::new((100.0 * value, place), 4, colour(1).filled()));
@@ -217,21 +221,23 @@ fn accuracy_of_reference(comparison: &Comparison) -> Option<f64> {
     Some(100.0 * row.figure("accuracy")?.mean)
 }
 
-/// From the lowest to the highest of all that is drawn, with a little air.
+/// From the lowest to the highest of all seeds and intervals; an interval that would squeeze the seeds into a corner is cut.
 fn range(comparison: &Comparison) -> Result<(f64, f64)> {
-    let reference = accuracy_of_reference(comparison);
-    let of_row = |row: &Row| -> Vec<f64> {
-        let values = row.figure("accuracy").map_or(Vec::new(), |figure| figure.values.clone());
-        let ends = row.difference.as_ref().map(|difference| difference.test.interval).zip(reference);
-        let ends = ends.map(|(interval, mean)| [interval.low, interval.high].map(|end| mean + 100.0 * end));
-        values.iter().map(|value| 100.0 * value).chain(ends.into_iter().flatten()).collect()
-    };
-    let all: Vec<f64> = comparison.rows.iter().flat_map(of_row).collect();
-    let (low, high) = all.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(*v), high.max(*v)));
-    if !low.is_finite() {
+    let figures = comparison.rows.iter().filter_map(|row| row.figure("accuracy"));
+    let seeds: Vec<f64> = figures.flat_map(|figure| &figure.values).map(|value| 100.0 * value).collect();
+    if seeds.is_empty() {
         return Err(Error::value("accuracies to plot", "at least one", 0));
     }
-    let air = (0.05 * (high - low)).max(0.1);
-    // Intervals of very few pairs may leave what an accuracy can be; the axis need not follow.
-    Ok(((low - air).max(0.0), (high + air).min(101.0)))
+    let reference = accuracy_of_reference(comparison).unwrap_or_default();
+    let intervals = comparison.rows.iter().filter_map(|row| Some(row.difference.as_ref()?.test.interval));
+    let ends = intervals.flat_map(|interval| [interval.low, interval.high]).map(|end| reference + 100.0 * end);
+    let (low, high) = bounds(seeds.iter().copied());
+    let (lowest, highest) = bounds(seeds.iter().copied().chain(ends));
+    let most = (high - low).max(1.0);
+    let air = 0.05 * most;
+    Ok((lowest.max(low - most) - air, highest.min(high + most) + air))
+}
+
+fn bounds(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)))
 }

@@ -218,12 +218,75 @@ fn assignments(table: &Table) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
+    use super::super::file::BUILT_IN;
     use super::*;
+    use crate::cli::{Cli, Command};
 
     #[test]
     fn folders_are_called_by_letters_and_digits() {
         let slugs = ["ArcFace (m = 0.5)", "K = 3↓1 at 75°", "NS+intra", "..", "_a.b"].map(slug);
         assert_eq!(slugs, ["ArcFace-m-0.5", "K-3-1-at-75", "NS-intra", "", "_a.b"]);
+    }
+
+    fn arguments(more: &[&str]) -> AblateArguments {
+        match Cli::parse_from(["xtask", "ablate", "any"].iter().chain(more)).command {
+            Command::Ablate(arguments) => arguments,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Without the sets that only some machines have.
+    fn built_in(name: &str) -> Ablation {
+        let (_, text) = BUILT_IN.iter().find(|(known, _)| *known == name).unwrap();
+        Ablation { benchmarks: Vec::new(), ..Ablation::parse(text, name.to_owned()).unwrap() }
+    }
+
+    #[test]
+    fn every_cell_of_ours_resolves() {
+        for (name, _) in BUILT_IN {
+            let ablation = built_in(name);
+            for form in [&[][..], &["--quick"]] {
+                let plan = Plan::new(&ablation, &arguments(form)).unwrap();
+                assert_eq!(plan.cells.len(), ablation.rows.len() * plan.seeds.len(), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_registered_loss_has_a_row_with_parameters_of_its_own() {
+        let rows = built_in("losses").rows;
+        for loss in arcface_losses::losses().unwrap() {
+            let row = rows.iter().find(|row| row.set["loss"]["name"].as_str() == Some(loss.name)).unwrap();
+            assert!(row.tuned["optimizer"]["learning_rate"].is_float(), "{}", loss.name);
+        }
+    }
+
+    /// A learning rate that suits drawn faces says nothing about other people's.
+    #[test]
+    fn with_another_base_only_what_a_row_is_holds() {
+        let ablation = built_in("losses");
+        let rate = |more: &[&str]| {
+            let plan = Plan::new(&ablation, &arguments(more)).unwrap();
+            let resolved = &plan.cell("softmax", 0).unwrap().resolved;
+            (resolved["loss"]["name"].clone(), resolved["optimizer"]["learning_rate"].as_f64().unwrap(), plan.name)
+        };
+        let check = |more: &[&str], expected, name: &str| {
+            assert_eq!(rate(more), ("softmax".into(), expected, name.to_owned()), "{more:?}");
+        };
+        check(&[], 0.1, "losses");
+        check(&["--quick", "--set", "optimizer.learning_rate=0.2"], 0.2, "losses-quick");
+        check(&["default"], 0.03, "losses-default");
+    }
+
+    #[test]
+    fn rows_go_by_their_names_or_those_of_their_folders() {
+        let rows = |more: &[&str]| {
+            let plan = Plan::new(&built_in("paper/table2"), &arguments(more)).unwrap();
+            plan.rows.into_iter().map(|row| row.name).collect::<Vec<_>>()
+        };
+        assert_eq!(rows(&["--only", "Softmax,CM1-1-0.3-0.2"]), ["CM1 (1, 0.3, 0.2)", "Softmax"]);
     }
 
     #[test]

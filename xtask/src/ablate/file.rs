@@ -9,7 +9,7 @@ use serde::Deserialize;
 use toml::Table;
 
 /// The ablations that come with the binary.
-const BUILT_IN: [(&str, &str); 6] = [
+pub(super) const BUILT_IN: [(&str, &str); 6] = [
     ("losses", include_str!("../../configs/ablate/losses.toml")),
     ("margins", include_str!("../../configs/ablate/margins.toml")),
     ("sub-centers", include_str!("../../configs/ablate/sub-centers.toml")),
@@ -129,7 +129,7 @@ impl Ablation {
         Self::parse(&text, name).with_context(|| place)
     }
 
-    fn parse(text: &str, name: String) -> anyhow::Result<Self> {
+    pub(super) fn parse(text: &str, name: String) -> anyhow::Result<Self> {
         let mut ablation = Self { name, ..toml::from_str(text)? };
         if ablation.every_loss {
             ablation.add_losses()?;
