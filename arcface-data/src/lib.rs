@@ -9,7 +9,9 @@ pub mod generate;
 pub mod image;
 pub mod inspect;
 pub mod loader;
+pub mod noise;
 pub mod pairs;
+pub mod purify;
 pub mod record;
 pub mod sampler;
 pub mod source;
@@ -20,6 +22,7 @@ pub use generate::{FileFormat, generate};
 pub use image::Image;
 pub use inspect::{Depth, Inspection};
 pub use loader::{Batch, Batches, Loader, LoaderConfig, OnCorrupt};
+pub use noise::{NoiseConfig, NoisySource, Truth};
 pub use pairs::{DrawPairs, Folds, Pair, PairList, PairSet, draw_pairs, read_bin, write_bin};
 pub use sampler::{Sampler, SamplerKind};
 #[cfg(feature = "parquet")]

@@ -46,7 +46,7 @@ impl SamplerKind {
     pub fn largest_batch_size(self, source: &dyn Source) -> usize {
         match self {
             Self::Shuffle => source.len(),
-            Self::Balanced { identities, images } => identities.min(source.num_identities()).saturating_mul(images),
+            Self::Balanced { identities, images } => identities.min(with_images(source)).saturating_mul(images),
         }
     }
 }
@@ -151,12 +151,17 @@ impl Sampler {
     }
 }
 
+/// Identities that have an image: label noise may leave some without.
+fn with_images(source: &dyn Source) -> usize {
+    images_by_identity(source).iter().filter(|images| !images.is_empty()).count()
+}
+
 fn check_batch_size(kind: SamplerKind, source: &dyn Source, batch_size: usize) -> Result<()> {
     if source.is_empty() {
         return Err(Error::Invalid("the data set has no images".to_owned()));
     }
     if let SamplerKind::Balanced { identities, images } = kind {
-        check_balanced(identities, images, batch_size, source.num_identities())?;
+        check_balanced(identities, images, batch_size, with_images(source))?;
     } else if batch_size < 1 || source.len() < batch_size {
         let expected = format!("1 <= batch_size <= {} (the images of the data set)", source.len());
         return Err(Error::value("batch_size", expected, batch_size));

@@ -88,6 +88,31 @@ impl Subset {
         let images = (0..source.len()).filter_map(relabel).collect();
         Ok(Self { source, labels: labels.to_vec(), images })
     }
+
+    /// The images `indices` of `source` in this order; identities without any are left out, and the others become
+    /// 0, 1, … in the order of their labels.
+    ///
+    /// # Errors
+    /// If an index is not smaller than the number of images.
+    pub fn of_images(source: Arc<dyn Source>, indices: &[usize]) -> Result<Self> {
+        if let Some(index) = indices.iter().find(|index| source.len() <= **index) {
+            return Err(Error::value("index of an image", format!("less than {}", source.len()), index));
+        }
+        let mut has_images = vec![false; source.num_identities()];
+        for index in indices {
+            has_images[source.label(*index) as usize] = true;
+        }
+        let labels: Vec<u32> = (0..).zip(&has_images).filter(|(_, has)| **has).map(|(label, _)| label).collect();
+        let mut renumbered = vec![0; has_images.len()];
+        (0..).zip(&labels).for_each(|(new, label)| renumbered[*label as usize] = new);
+        let images = indices.iter().map(|index| (*index, renumbered[source.label(*index) as usize])).collect();
+        Ok(Self { source, labels, images })
+    }
+
+    /// The label that the identity with `label` has in the source.
+    pub fn label_before(&self, label: u32) -> u32 {
+        self.labels[label as usize]
+    }
 }
 
 impl std::fmt::Debug for Subset {

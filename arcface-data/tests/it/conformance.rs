@@ -5,7 +5,8 @@ use std::sync::Arc;
 use arcface_data::convert::{Container, convert};
 use arcface_data::source::{FileSource, Holdout, JoinedSource, SameName, Subset, hold_out, images_by_identity, keys};
 use arcface_data::{
-    FileFormat, FolderOptions, FolderSource, ProceduralConfig, ProceduralSource, RecordSource, Source, generate,
+    FileFormat, FolderOptions, FolderSource, NoiseConfig, NoisySource, ProceduralConfig, ProceduralSource,
+    RecordSource, Source, generate,
 };
 
 use crate::support::{Noise, folder};
@@ -51,6 +52,9 @@ fn every_source_keeps_the_contract() {
             vec![("a".to_owned(), folder.clone()), ("b".to_owned(), procedural(2)), ("c".to_owned(), folder.clone())];
         check(&JoinedSource::new(sources, same_name).unwrap());
     }
+    let rates = NoiseConfig { closed: 0.3, open: 0.3, seed: 1 };
+    check(&NoisySource::new(folder.clone(), Some(procedural(2)), rates).unwrap());
+    check(&Subset::of_images(folder.clone(), &[1, 4, 5]).unwrap());
     let files = FileSource::new(files);
     assert_eq!(files.image(0).unwrap(), folder.image(0).unwrap());
 }

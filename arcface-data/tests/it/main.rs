@@ -9,10 +9,12 @@ mod convert;
 mod idx;
 mod libjpeg;
 mod messages;
+mod noise;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod procedural;
 mod properties;
+mod purify;
 mod real;
 mod record;
 mod record_messages;
