@@ -1,5 +1,5 @@
-//! Distances or cosines of genuine and impostor pairs as two histograms over each other.
-//! Knows no pairs, only their scores.
+//! Scores of several kinds as histograms over each other: distances of pairs, angles of images.
+//! Knows no pairs and no images, only their scores.
 
 use arcface_core::{Error, Result};
 use plotters::prelude::*;
@@ -7,6 +7,21 @@ use plotters::prelude::*;
 use super::style::{FONT, GRID, TEXT, TITLE, colour, draw, short};
 
 const BINS: usize = 60;
+
+/// Scores of several kinds in one plot.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Distributions<'a> {
+    /// What stands above it.
+    pub title: &'a str,
+    /// What the scores are, on the axis.
+    pub quantity: &'a str,
+    /// What has the scores, such as `images`: shares are of those of a kind.
+    pub of: &'a str,
+    /// Name and scores of each kind; kinds without scores are left out.
+    pub series: &'a [(&'a str, &'a [f64])],
+    /// A line that divides the scores, with its name.
+    pub mark: Option<(&'a str, f64)>,
+}
 
 /// Draws the shares of `genuine` and `impostor` scores per bin as SVG, and the `threshold` between them if there is one.
 ///
@@ -22,12 +37,48 @@ const BINS: usize = 60;
 /// # Errors
 /// If a score is not finite, or there is none of one kind.
 pub fn histogram(what: &str, genuine: &[f64], impostor: &[f64], threshold: Option<f64>) -> Result<String> {
-    let (low, high) = range(genuine, impostor)?;
-    let kinds = [("genuine", genuine), ("impostor", impostor)].map(|(name, scores)| (name, shares(scores, low, high)));
+    if genuine.is_empty() || impostor.is_empty() {
+        let got = format!("{} genuine and {} impostor scores", genuine.len(), impostor.len());
+        return Err(Error::value("histogram", "scores of both kinds", got));
+    }
+    distributions(&Distributions {
+        title: "Genuine and impostor pairs",
+        quantity: what,
+        of: "pairs",
+        series: &[("genuine", genuine), ("impostor", impostor)],
+        mark: threshold.map(|threshold| ("threshold", threshold)),
+    })
+}
+
+/// Draws the share of the scores of each kind per bin as SVG.
+///
+/// ```
+/// use arcface_eval::report::{Distributions, distributions};
+/// let svg = distributions(&Distributions {
+///     title: "Images and their class",
+///     quantity: "angle, degrees",
+///     of: "images",
+///     series: &[("clean", &[30.0, 35.0]), ("noisy", &[85.0])],
+///     mark: Some(("limit", 75.0)),
+/// })?;
+/// assert!(svg.contains("limit 75"));
+/// # Ok::<(), arcface_core::Error>(())
+/// ```
+///
+/// # Errors
+/// If a score is not finite, or there is none at all.
+pub fn distributions(plot: &Distributions<'_>) -> Result<String> {
+    let (low, high) = range(plot.series)?;
+    let kinds: Vec<(&str, Vec<f64>)> = plot
+        .series
+        .iter()
+        .filter(|(_, scores)| !scores.is_empty())
+        .map(|(name, scores)| (*name, shares(scores, low, high)))
+        .collect();
     let top = kinds.iter().flat_map(|(_, shares)| shares).fold(0.0, |top: f64, &share| top.max(share));
     draw(640, 400, |canvas| {
         let mut chart = ChartBuilder::on(canvas)
-            .caption("Genuine and impostor pairs", (FONT, TITLE))
+            .caption(plot.title, (FONT, TITLE))
             .margin(12)
             .x_label_area_size(44)
             .y_label_area_size(56)
@@ -40,8 +91,8 @@ pub fn histogram(what: &str, genuine: &[f64], impostor: &[f64], threshold: Optio
             .label_style((FONT, TEXT))
             .x_label_formatter(&|score| short(*score))
             .y_label_formatter(&|share| short(*share))
-            .x_desc(what)
-            .y_desc("% of the pairs of a kind")
+            .x_desc(plot.quantity)
+            .y_desc(format!("% of the {} of a kind", plot.of))
             .draw()?;
         for (index, (name, shares)) in kinds.iter().enumerate() {
             let colour = colour(index);
@@ -50,10 +101,10 @@ pub fn histogram(what: &str, genuine: &[f64], impostor: &[f64], threshold: Optio
                 .label(*name)
                 .legend(move |(x, y)| Rectangle::new([(x, y - 6), (x + 16, y + 6)], colour.mix(0.6).filled()));
         }
-        if let Some(threshold) = threshold {
+        if let Some((name, mark)) = plot.mark {
             chart
-                .draw_series(LineSeries::new([(threshold, 0.0), (threshold, 110.0 * top)], BLACK.stroke_width(2)))?
-                .label(format!("threshold {}", short(threshold)))
+                .draw_series(LineSeries::new([(mark, 0.0), (mark, 110.0 * top)], BLACK.stroke_width(2)))?
+                .label(format!("{name} {}", short(mark)))
                 .legend(|(x, y)| PathElement::new([(x, y), (x + 16, y)], BLACK.stroke_width(2)));
         }
         chart
@@ -67,12 +118,11 @@ pub fn histogram(what: &str, genuine: &[f64], impostor: &[f64], threshold: Optio
     })
 }
 
-fn range(genuine: &[f64], impostor: &[f64]) -> Result<(f64, f64)> {
-    if genuine.is_empty() || impostor.is_empty() {
-        let got = format!("{} genuine and {} impostor scores", genuine.len(), impostor.len());
-        return Err(Error::value("histogram", "scores of both kinds", got));
+fn range(series: &[(&str, &[f64])]) -> Result<(f64, f64)> {
+    let scores = || series.iter().flat_map(|(_, scores)| *scores).copied();
+    if scores().next().is_none() {
+        return Err(Error::value("histogram", "at least one score", "none"));
     }
-    let scores = || genuine.iter().chain(impostor).copied();
     if let Some(score) = scores().find(|score| !score.is_finite()) {
         return Err(Error::value("histogram", "finite scores", score));
     }

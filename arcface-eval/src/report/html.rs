@@ -14,7 +14,7 @@ use crate::verification::Verification;
 pub use comparison::{ComparisonPage, comparison_html};
 use figures::{accuracies, facts, folds, headline};
 use pairs::gallery;
-use text::escaped;
+pub(super) use text::{data_uri, escaped};
 
 /// What a page shows, in this order; what is empty is left out.
 #[derive(Debug, Clone, Default)]

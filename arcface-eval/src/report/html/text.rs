@@ -6,7 +6,7 @@ use arcface_core::{Error, Result};
 const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// `text` as a browser shows it literally, within an element or a quoted attribute.
-pub(super) fn escaped(text: &str) -> String {
+pub(in crate::report) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -22,7 +22,7 @@ pub(super) fn escaped(text: &str) -> String {
 }
 
 /// A PNG or JPEG as the address of itself.
-pub(super) fn data_uri(name: &str, picture: &[u8]) -> Result<String> {
+pub(in crate::report) fn data_uri(name: &str, picture: &[u8]) -> Result<String> {
     let kind = match picture {
         [0x89, b'P', b'N', b'G', ..] => "png",
         [0xff, 0xd8, 0xff, ..] => "jpeg",
