@@ -127,6 +127,17 @@ fn load(folder: &Path, trainer: &mut Trainer) -> anyhow::Result<Progress> {
     load_state(&folder.join(STATE), trainer)
 }
 
+/// The class centers of a checkpoint, without a trainer.
+///
+/// # Errors
+/// If the checkpoint is damaged or its loss has no class centers.
+pub(crate) fn centers(folder: &Path) -> anyhow::Result<Tensor> {
+    let path = folder.join(STATE);
+    let (mut tensors, _) = load_tensors(&path)?;
+    let missing = || format!("{}: tensor `head.centers` is missing; this loss has no class centers", path.display());
+    tensors.remove("head.centers").with_context(missing)
+}
+
 fn load_state(path: &Path, trainer: &mut Trainer) -> anyhow::Result<Progress> {
     let (mut tensors, metadata) = load_tensors(path)?;
     for (name, parameter) in trainer.objective.parameters().iter() {

@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Embed(EmbedArguments),
     /// Write a network's weights for torch (`.pth`) or as `.safetensors`.
     Export(ExportArguments),
+    /// Find wrong labels by the sub-centers of a run, and drop them.
+    Purify(PurifyArguments),
     /// List the losses that are linked in, or compute one on given embeddings.
     Losses(LossesArguments),
     /// Print a configuration, complete and checked.
@@ -160,6 +162,31 @@ pub(crate) struct ExportArguments {
     /// New file to write; its ending says the form: `.pth`, `.pt` or `.ckpt` for torch, else `.safetensors`.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PurifyArguments {
+    /// Folder of a finished run with sub-centers.
+    pub(crate) run: PathBuf,
+    /// Angle to the dominant sub-center of its class beyond which an image is dropped.
+    #[arg(long, default_value_t = 75.0, value_name = "DEGREES")]
+    pub(crate) angle: f64,
+    /// New folder for the cleaned set as RecordIO, with lists and report [default: only lists and report, in the run's
+    /// folder].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// What becomes of an identity that loses all its images.
+    #[arg(long, value_enum, default_value = "error", value_name = "WHAT")]
+    pub(crate) on_empty: OnFault,
+    /// Train again from scratch on what is left, with one center per class.
+    #[arg(long)]
+    pub(crate) retrain: bool,
+    /// Name of that run, which stands beside the old one [default: RUN-purified-DEGREES].
+    #[arg(long, value_name = "NAME", requires = "retrain")]
+    pub(crate) name: Option<String>,
+    /// Print one JSON document on stdout.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

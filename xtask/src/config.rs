@@ -2,6 +2,7 @@
 //! Knows no file but the one it is read from; opens no data set and builds no network.
 
 mod layers;
+mod noise;
 mod values;
 
 use std::collections::BTreeSet;
@@ -18,6 +19,7 @@ use crate::cli::ConfigArguments;
 use crate::output;
 
 pub(crate) use layers::dotted;
+pub(crate) use noise::{Noise, Strangers};
 pub(crate) use values::{Curve, DeviceChoice, Every, Identities, Method, Precision, SamplerChoice, SourceKind};
 
 /// The configurations that come with the binary.
@@ -67,7 +69,13 @@ pub(crate) struct Data {
     pub(crate) workers: usize,
     pub(crate) cache_mib: usize,
     pub(crate) normalise: Normalisation,
+    /// A list of the training images to take, as `purify` writes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) keep: Option<PathBuf>,
     pub(crate) augmentation: Augmentation,
+    /// Absent in runs of older versions.
+    #[serde(default)]
+    pub(crate) noise: Noise,
     pub(crate) sources: Vec<Part>,
 }
 
@@ -354,7 +362,10 @@ impl Data {
             SourceKind::Joined if self.sources.is_empty() => {
                 bail!("data.sources: expected at least one [[data.sources]], for data.source = \"joined\"")
             }
-            _ => Ok(self.augmentation.check()?),
+            _ => {
+                self.noise.check(self.source)?;
+                Ok(self.augmentation.check()?)
+            }
         }
     }
 }

@@ -3,8 +3,8 @@
 
 mod align;
 mod bin;
-mod convert;
-mod kind;
+pub(crate) mod convert;
+pub(crate) mod kind;
 
 use std::path::Path;
 

@@ -36,15 +36,18 @@ impl Digest {
         }
     }
 
-    fn new() -> Self {
+    /// That of nothing yet.
+    pub(crate) fn new() -> Self {
         Self(0xcbf2_9ce4_8422_2325)
     }
 
-    fn with(self, bytes: &[u8]) -> Self {
+    /// That of the bytes so far and `bytes`.
+    pub(crate) fn with(self, bytes: &[u8]) -> Self {
         Self(bytes.iter().fold(self.0, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)))
     }
 
-    fn text(self) -> String {
+    /// As hexadecimal digits.
+    pub(crate) fn text(self) -> String {
         format!("{:016x}", self.0)
     }
 }

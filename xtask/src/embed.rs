@@ -1,8 +1,8 @@
 //! `cargo xtask embed`: images → a file of embeddings, a row for each.
 //! Knows no identities and no pairs.
 
-mod format;
-mod table;
+pub(crate) mod format;
+pub(crate) mod table;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::interrupt;
 use crate::net::{Net, Overrides, spelling};
 use crate::progress::Progress;
 use crate::verify::{Mirror, Presentation};
-use format::Format;
+use format::{About, Format};
 use table::{Begun, Table};
 
 /// Embeds the images and writes the file; what was stopped goes on where it was.
@@ -38,7 +38,7 @@ pub(crate) fn run(arguments: &EmbedArguments) -> anyhow::Result<()> {
     let run =
         Run { net: &net, images: &images, presentation: presentation(&net, arguments), length: length(arguments) };
     let begun = Begun { key: run.key()?, images: images.len(), batch: arguments.batch_size, columns: run.columns() };
-    let mut table = Table::open(&arguments.out, format, begun, run.description())?;
+    let mut table = Table::open(&arguments.out, format, begun, run.about())?;
     run.fill(&mut table, arguments.on_corrupt).inspect_err(|_| {
         eprintln!("{} of {} images are done; the same command goes on from there", table.images(), images.len());
     })?;
@@ -79,14 +79,15 @@ impl Run<'_> {
     }
 
     /// What is said in a file that has room for it.
-    fn description(&self) -> Vec<(&'static str, String)> {
-        vec![
+    fn about(&self) -> About {
+        let metadata = vec![
             ("network", self.net.backbone.config().to_string()),
             ("weights", self.net.path.display().to_string()),
             ("normalisation", spelling(self.net.normalisation).to_owned()),
             ("mirror", (self.presentation.mirror == Mirror::With).to_string()),
             ("length", name(self.length).to_owned()),
-        ]
+        ];
+        About { name: "embeddings", metadata }
     }
 
     /// Embeds what the table lacks.
@@ -185,7 +186,7 @@ fn name(length: EmbeddingLength) -> &'static str {
 }
 
 /// Places of a batch that another image was put into, each with the reason.
-fn skipped(batch: &Batch, expected: &[usize]) -> Vec<(usize, String)> {
+pub(crate) fn skipped(batch: &Batch, expected: &[usize]) -> Vec<(usize, String)> {
     let places = (0..expected.len()).filter(|place| batch.indices[*place] != expected[*place]);
     places.zip(batch.skipped.iter().cloned()).collect()
 }

@@ -7,6 +7,7 @@ mod ablate;
 mod allocator;
 mod assign;
 mod bench;
+mod census;
 mod checkpoint;
 mod cli;
 mod config;
@@ -24,6 +25,7 @@ mod outcomes;
 mod output;
 mod pretrained;
 mod progress;
+mod purify;
 mod report;
 mod run;
 mod sources;
@@ -66,6 +68,7 @@ fn dispatch(command: &Command) -> anyhow::Result<()> {
         Command::Eval(arguments) => eval::run(arguments),
         Command::Embed(arguments) => embed::run(arguments),
         Command::Export(arguments) => export::run(arguments),
+        Command::Purify(arguments) => purify::run(arguments),
         Command::Losses(arguments) => losses::run(arguments),
         Command::Config(arguments) => config::print(arguments),
         Command::Data(arguments) => data::run(arguments),

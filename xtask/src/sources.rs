@@ -1,6 +1,9 @@
 //! From the configuration to faces: the source to train on, and the pairs to verify.
 //! Knows no network; files are listed, and opened when their image is asked for.
 
+mod kept;
+mod planted;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,12 +17,17 @@ use arcface_data::{
 
 use crate::config::{Chosen, Config, Data, Identities, SamplerChoice, SourceKind};
 
+pub(crate) use kept::{HEADER as LIST_HEADER, Listed};
+pub(crate) use planted::Planted;
+
 /// What the paths of a configuration may begin with: the folder of data sets.
 const DATA_FOLDER: &str = "$ARCFACE_DATA";
 
 /// Faces to train on and pairs to verify.
 pub(crate) struct Faces {
     pub(crate) train: Arc<dyn Source>,
+    /// The noise in them, where some was planted.
+    pub(crate) planted: Option<Planted>,
     /// Absent where no identity is held out and no list is given.
     pub(crate) pairs: Option<PairSet>,
 }
@@ -29,15 +37,35 @@ pub(crate) struct Faces {
 /// # Errors
 /// If a folder, a list or an identity is missing, or the data are too few for what was asked.
 pub(crate) fn open(chosen: &mut Chosen) -> anyhow::Result<Faces> {
-    let all = source(&chosen.config)?;
-    let (train, held_out) = divide(&all, &chosen.config)?;
+    let (Training { source: train, planted }, held_out) = training(&chosen.config)?;
     let pairs = match (&chosen.config.eval.pairs, held_out) {
         (Some(_), _) => Some(listed_pairs(&chosen.config)?),
         (None, Some(held_out)) => drawn_pairs(held_out, chosen)?,
         (None, None) => None,
     };
     shrink_batch(&*train, chosen);
-    Ok(Faces { train, pairs })
+    Ok(Faces { train, planted, pairs })
+}
+
+/// Faces to train on.
+pub(crate) struct Training {
+    pub(crate) source: Arc<dyn Source>,
+    /// The noise in them, where some was planted.
+    pub(crate) planted: Option<Planted>,
+}
+
+/// The faces to train on, with noise planted and only the listed ones kept where that is asked for, and those held out.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn training(config: &Config) -> anyhow::Result<(Training, Option<Arc<dyn Source>>)> {
+    let (source, held_out) = divide(&source(config)?, config)?;
+    let training = planted::plant(source, config)?;
+    let training = match &config.data.keep {
+        Some(list) => kept::keep(training, &expand(list)?)?,
+        None => training,
+    };
+    Ok((training, held_out))
 }
 
 /// How training batches are made.
@@ -114,19 +142,23 @@ pub(crate) fn parquet(path: &Path) -> anyhow::Result<Arc<dyn Source>> {
 }
 
 fn procedural(config: &Config) -> anyhow::Result<ProceduralSource> {
+    ProceduralSource::new(drawing(config)).context("[data]")
+}
+
+/// What a configuration says about drawn faces.
+fn drawing(config: &Config) -> ProceduralConfig {
     let identities = match config.data.identities {
         Some(Identities::Count(count)) => count,
         _ => 0,
     };
-    let procedural = ProceduralConfig {
+    ProceduralConfig {
         seed: config.seed,
         identities,
         images_per_identity: config.data.images_per_identity,
         image_size: config.model.input_size,
         first_identity: 0,
         nuisance: config.data.nuisance,
-    };
-    ProceduralSource::new(procedural).context("[data]")
+    }
 }
 
 fn folder(path: &Path, identities: Option<&Path>) -> anyhow::Result<FolderSource> {

@@ -11,6 +11,7 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use arcface_data::{Batch, Batches, Loader, Source};
 
+use crate::census::Census;
 use crate::checkpoint::{self, Progress};
 use crate::cli::TrainArguments;
 use crate::config::{self, Chosen, Config};
@@ -78,10 +79,15 @@ fn begin(arguments: &TrainArguments) -> anyhow::Result<Session> {
     let faces = sources::open(&mut chosen)?;
     chosen.notes.extend(pretrained::advice(&chosen.config, faces.train.len()));
     let stem = chosen.name.clone();
+    let (census, source) = (Census::of(&*faces.train, faces.planted.as_ref()), faces.train.clone());
+    let planted = faces.planted.clone();
     // Made last, so that a run that cannot begin leaves no folder: everything that can fail on its own comes before.
     let make_run = || {
         let run = RunFolder::create(&arguments.runs, arguments.name.as_deref(), &stem)?;
-        run.write_json(PROVENANCE, &outcome::provenance())?;
+        run.write_json(PROVENANCE, &outcome::provenance(&census))?;
+        if let Some(planted) = &planted {
+            planted.write(&run.path().join("noise.csv"), &*source)?;
+        }
         Ok(run)
     };
     if let Some(name) = &arguments.name {
@@ -122,7 +128,7 @@ impl Session {
         make_run: impl FnOnce() -> anyhow::Result<RunFolder>,
     ) -> anyhow::Result<Self> {
         let Chosen { config, notes, .. } = chosen;
-        let Faces { train, pairs } = faces;
+        let Faces { train, pairs, .. } = faces;
         let loader = Loader::new(train.clone(), &sources::loader_config(&config)).context("[train]")?;
         loader.check_sizes()?;
         let plan = Plan::new(config, &*train, &loader);

@@ -104,7 +104,7 @@ impl Training {
                  set eval.pairs and eval.images"
             );
         }
-        let Faces { train: images, pairs } = sources::open(&mut chosen)?;
+        let Faces { train: images, pairs, .. } = sources::open(&mut chosen)?;
         let Chosen { config, .. } = chosen;
         let pairs = pairs.context("eval.pairs: the list gives no pairs")?;
         check_files(&*images)?;

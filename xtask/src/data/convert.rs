@@ -52,10 +52,11 @@ fn container(path: &Path) -> anyhow::Result<Container> {
     }
 }
 
-type Outcome = arcface_core::Result<Option<Summary>>;
+/// What converting comes to; nothing if it was stopped.
+pub(crate) type Outcome = arcface_core::Result<Option<Summary>>;
 
 /// Does `work` with a bar, until it is done or Ctrl-C ends it.
-fn followed(
+pub(crate) fn followed(
     what: &str,
     source: &dyn Source,
     work: impl FnOnce(&mut dyn FnMut(usize) -> bool) -> Outcome,

@@ -10,9 +10,17 @@ use serde_json::json;
 const DIGITS: usize = 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Format {
+pub(crate) enum Format {
     Npy,
     Safetensors,
+}
+
+/// What a file says about its matrix, where it has room for it.
+#[derive(Debug)]
+pub(crate) struct About {
+    /// Name of the tensor.
+    pub(crate) name: &'static str,
+    pub(crate) metadata: Vec<(&'static str, String)>,
 }
 
 impl Format {
@@ -20,7 +28,7 @@ impl Format {
     ///
     /// # Errors
     /// If it says neither.
-    pub(super) fn of(path: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn of(path: &Path) -> anyhow::Result<Self> {
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("npy") => Ok(Self::Npy),
             Some("safetensors") => Ok(Self::Safetensors),
@@ -30,11 +38,11 @@ impl Format {
 
     /// The head of a matrix (N, D) with `rows` N and `columns` D; its length does not depend on N.
     ///
-    /// The description goes into the metadata of `.safetensors`; `.npy` has no place for it.
-    pub(super) fn head(self, rows: usize, columns: usize, description: &[(&'static str, String)]) -> Vec<u8> {
+    /// What is said about it goes into `.safetensors`; `.npy` has no place for it.
+    pub(crate) fn head(self, rows: usize, columns: usize, about: &About) -> Vec<u8> {
         match self {
             Self::Npy => npy(rows, columns),
-            Self::Safetensors => safetensors(rows, columns, description),
+            Self::Safetensors => safetensors(rows, columns, about),
         }
     }
 }
@@ -52,12 +60,12 @@ fn npy(rows: usize, columns: usize) -> Vec<u8> {
 }
 
 /// <https://github.com/huggingface/safetensors#format>: spaces may follow the JSON.
-fn safetensors(rows: usize, columns: usize, description: &[(&'static str, String)]) -> Vec<u8> {
+fn safetensors(rows: usize, columns: usize, about: &About) -> Vec<u8> {
     let metadata: serde_json::Map<_, _> =
-        description.iter().map(|(key, value)| ((*key).to_owned(), value.clone().into())).collect();
+        about.metadata.iter().map(|(key, value)| ((*key).to_owned(), value.clone().into())).collect();
     let text = json!({
         "__metadata__": metadata,
-        "embeddings": { "dtype": "F32", "shape": [rows, columns], "data_offsets": [0, 4 * rows * columns] },
+        about.name: { "dtype": "F32", "shape": [rows, columns], "data_offsets": [0, 4 * rows * columns] },
     });
     let text = text.to_string();
     let digits = rows.to_string().len() + (4 * rows * columns).to_string().len();
@@ -73,9 +81,9 @@ mod tests {
 
     #[test]
     fn heads_have_one_length_for_any_number_of_rows() {
-        let description = [("network", "a \"quoted\" name, ü".to_owned())];
+        let about = About { name: "embeddings", metadata: vec![("network", "a \"quoted\" name, ü".to_owned())] };
         for format in [Format::Npy, Format::Safetensors] {
-            let lengths = [0, 1, 999, 12_345_678_901].map(|rows| format.head(rows, 512, &description).len());
+            let lengths = [0, 1, 999, 12_345_678_901].map(|rows| format.head(rows, 512, &about).len());
             assert!(lengths.iter().all(|length| *length == lengths[0] && length % 8 == 0), "{lengths:?}");
         }
     }

@@ -5,6 +5,7 @@
 //! after its rows. Whoever goes on keeps the batches whose rows are there and whole.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -14,30 +15,30 @@ use arcface_core::checkpoint::atomic_write;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::format::Format;
+use super::format::{About, Format};
 use crate::digest::Digest;
 use crate::output;
 
 /// What a table is begun with.
 #[derive(Debug)]
-pub(super) struct Begun {
+pub(crate) struct Begun {
     /// All that the rows depend on, by name.
-    pub(super) key: Value,
+    pub(crate) key: Value,
     /// Images, of which each gives a row or is skipped.
-    pub(super) images: usize,
+    pub(crate) images: usize,
     /// Images per batch.
-    pub(super) batch: usize,
+    pub(crate) batch: usize,
     /// Values per row D.
-    pub(super) columns: usize,
+    pub(crate) columns: usize,
 }
 
 /// The matrix and how far it has come.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(crate) struct Table {
     out: PathBuf,
     format: Format,
     begun: Begun,
-    description: Vec<(&'static str, String)>,
+    about: About,
     data: File,
     log: File,
     done: Done,
@@ -77,12 +78,7 @@ impl Table {
     ///
     /// # Errors
     /// If the file is there already, another process writes it, or it was begun with something else.
-    pub(super) fn open(
-        out: &Path,
-        format: Format,
-        begun: Begun,
-        description: Vec<(&'static str, String)>,
-    ) -> anyhow::Result<Self> {
+    pub(crate) fn open(out: &Path, format: Format, begun: Begun, about: About) -> anyhow::Result<Self> {
         if begun.batch < 1 {
             bail!("--batch-size: expected at least 1, got 0");
         }
@@ -97,18 +93,18 @@ impl Table {
             bail!("{}: another process writes this file; wait for it", out.display());
         }
         let data = open(&beside(out, ".partial"))?;
-        let mut table = Self { out: out.to_owned(), format, begun, description, data, log, done: Done::default() };
+        let mut table = Self { out: out.to_owned(), format, begun, about, data, log, done: Done::default() };
         table.go_on().with_context(|| log_path.display().to_string())?;
         Ok(table)
     }
 
     /// Images done, skipped ones included.
-    pub(super) fn images(&self) -> usize {
+    pub(crate) fn images(&self) -> usize {
         self.done.images
     }
 
     /// Rows so far.
-    pub(super) fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.done.rows()
     }
 
@@ -116,7 +112,7 @@ impl Table {
     ///
     /// # Errors
     /// If the disk is full.
-    pub(super) fn push(&mut self, rows: &[f32], skipped: Vec<(usize, String)>) -> anyhow::Result<()> {
+    pub(crate) fn push(&mut self, rows: &[f32], skipped: Vec<(usize, String)>) -> anyhow::Result<()> {
         let bytes: Vec<u8> = rows.iter().flat_map(|value| value.to_le_bytes()).collect();
         let images = rows.len() / self.begun.columns + skipped.len();
         let entry = Entry { images, skipped, digest: Digest::of(&bytes) };
@@ -131,15 +127,18 @@ impl Table {
     ///
     /// # Errors
     /// If no image gave a row, or the disk is full.
-    pub(super) fn finish(mut self, images: &[String]) -> anyhow::Result<()> {
+    pub(crate) fn finish<I: IntoIterator>(mut self, images: I) -> anyhow::Result<()>
+    where
+        I::Item: Display,
+    {
         let (out, partial) = (&self.out, beside(&self.out, ".partial"));
         if self.done.rows() == 0 {
             bail!("{}: none of the images could be used", out.display());
         }
-        let head = self.format.head(self.done.rows(), self.begun.columns, &self.description);
+        let head = self.format.head(self.done.rows(), self.begun.columns, &self.about);
         let whole = self.data.rewind().and_then(|()| self.data.write_all(&head)).and_then(|()| self.data.sync_all());
         whole.with_context(|| partial.display().to_string())?;
-        let used = images.iter().enumerate().filter(|(index, _)| !self.done.skipped.contains_key(index));
+        let used = images.into_iter().enumerate().filter(|(index, _)| !self.done.skipped.contains_key(index));
         atomic_write(&beside(out, ".paths.txt"), |file| {
             used.into_iter().try_for_each(|(_, image)| writeln!(file, "{image}"))
         })?;
@@ -171,7 +170,7 @@ impl Table {
     }
 
     fn head_length(&self) -> u64 {
-        self.format.head(self.begun.images, self.begun.columns, &self.description).len() as u64
+        self.format.head(self.begun.images, self.begun.columns, &self.about).len() as u64
     }
 
     fn refuse_other(&self, first: &str) -> anyhow::Result<()> {
@@ -225,7 +224,8 @@ mod tests {
 
     fn table(out: &Path) -> anyhow::Result<Table> {
         let begun = Begun { key: json!({"weights": 1}), images: IMAGES, batch: 3, columns: 2 };
-        Table::open(out, Format::of(out)?, begun, vec![("network", "tiny".to_owned())])
+        let about = About { name: "embeddings", metadata: vec![("network", "tiny".to_owned())] };
+        Table::open(out, Format::of(out)?, begun, about)
     }
 
     /// Batch `number`, of which the image 4 gives no row.
@@ -290,7 +290,7 @@ mod tests {
         assert_eq!(words(table(&out)), "DIR/e.npy: another process writes this file; wait for it");
         drop(first);
         let begun = Begun { key: json!({"weights": 2, "mirror": true}), images: IMAGES, batch: 3, columns: 2 };
-        let other = Table::open(&out, Format::Npy, begun, vec![]);
+        let other = Table::open(&out, Format::Npy, begun, About { name: "embeddings", metadata: vec![] });
         let advice = "remove it and begin anew, or choose another --out";
         assert_eq!(words(other), format!("DIR/e.npy.partial.log: begun with other mirror, weights; {advice}"));
         fs::write(beside(&out, ".partial.log"), "torn").unwrap();

@@ -7,6 +7,7 @@ use arcface_eval::report::table;
 use serde_json::{Value, json};
 
 use super::Plan;
+use crate::census::{self, Census};
 use crate::checkpoint::Progress;
 use crate::config::SourceKind;
 use crate::host;
@@ -14,8 +15,9 @@ use crate::report::{Contents, duration, mebibytes};
 use crate::run::{PROVENANCE, RunFolder};
 
 /// What the run was made by.
-pub(super) fn provenance() -> Value {
+pub(super) fn provenance(census: &Census) -> Value {
     json!({
+        census::KEY: census,
         "version": env!("CARGO_PKG_VERSION"),
         "commit": host::commit(),
         "features": Vec::<&str>::new(),

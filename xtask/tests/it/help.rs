@@ -22,6 +22,7 @@ fn commands_are_listed_with_a_line_each() {
       eval    Verify pairs of faces with a network
       embed   Write the embeddings of images into a file
       export  Write a network's weights for torch (`.pth`) or as `.safetensors`
+      purify  Find wrong labels by the sub-centers of a run, and drop them
       losses  List the losses that are linked in, or compute one on given embeddings
       config  Print a configuration, complete and checked
       data    Look at data sets, align photographs, draw faces, draw pairs
@@ -118,6 +119,11 @@ fn alignment_and_embedding_tell_their_options() {
           --workers <N>           Threads that read images ahead [default: 2]
       -h, --help                  Print help (see more with '--help')
     ");
+}
+
+#[test]
+fn purification_tells_its_options() {
+    assert_snapshot!(help(&["purify"]), @"");
 }
 
 #[test]

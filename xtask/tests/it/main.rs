@@ -16,6 +16,7 @@ mod help;
 mod losses;
 mod messages;
 mod pretrained;
+mod purify;
 mod readme;
 mod report;
 mod tiny;

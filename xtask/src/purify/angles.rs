@@ -1,0 +1,142 @@
+//! The angles between every training image and the sub-centers of its class, kept beside the run.
+//! Knows no threshold; no more than a batch of embeddings is held at a time.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context;
+use arcface_core::checkpoint::load_tensors;
+use arcface_data::purify::Places;
+use arcface_data::{Batch, Loader, LoaderConfig, Source};
+use serde_json::{Value, json};
+
+use super::subject::Subject;
+use crate::digest::Digest;
+use crate::embed::format::{About, Format};
+use crate::embed::skipped;
+use crate::embed::table::{Begun, Table};
+use crate::interrupt;
+use crate::progress::Progress;
+use crate::run::{STATE, WEIGHTS};
+use crate::train::presentation;
+use crate::verify::{Mirror, Presentation};
+
+/// In the run's folder: (N, K) in degrees, NaN for an image that could not be read.
+const FILE: &str = "angles.safetensors";
+/// Metadata that tells what the angles depend on.
+const KEY: &str = "key";
+/// The tensor.
+const NAME: &str = "angles";
+
+/// Where all images lie; what was measured before is not measured again, and what was stopped goes on.
+///
+/// # Errors
+/// If an image cannot be read, its embedding has no direction, or the user interrupts.
+pub(super) fn places(subject: &Subject) -> anyhow::Result<Places> {
+    let path = subject.run.path().join(FILE);
+    let key = key(subject)?;
+    if !holds(&path, &key) {
+        measure(subject, &path, &key)?;
+    }
+    let damaged = || format!("{}: expected an angle of every image to {NAME}; remove the file", path.display());
+    let (mut tensors, _) = load_tensors(&path)?;
+    let angles: Vec<f32> = tensors.remove(NAME).with_context(damaged)?.flatten_all()?.to_vec1()?;
+    let source = &subject.source;
+    let labels = (0..source.len()).map(|index| source.label(index)).collect();
+    Places::new(&angles, subject.per_class(), labels, source.num_identities()).with_context(damaged)
+}
+
+/// All that the angles depend on.
+fn key(subject: &Subject) -> anyhow::Result<Value> {
+    Ok(json!({
+        "weights": Digest::of_file(&subject.checkpoint.join(WEIGHTS))?,
+        "centers": Digest::of_file(&subject.checkpoint.join(STATE))?,
+        "images": subject.census,
+        "batch size": subject.config.eval.batch_size,
+    }))
+}
+
+/// Whether a whole file is there that was measured so.
+fn holds(path: &Path, key: &Value) -> bool {
+    path.is_file() && load_tensors(path).is_ok_and(|(_, metadata)| metadata.get(KEY) == Some(&key.to_string()))
+}
+
+fn measure(subject: &Subject, path: &Path, key: &Value) -> anyhow::Result<()> {
+    let images = subject.source.len();
+    discard_other(path, key)?;
+    let begun = Begun { key: key.clone(), images, batch: subject.config.eval.batch_size, columns: subject.per_class() };
+    let about = About { name: NAME, metadata: vec![(KEY, key.to_string())] };
+    let mut table = Table::open(path, Format::Safetensors, begun, about)?;
+    fill(subject, &mut table).inspect_err(|_| {
+        eprintln!("{} of {images} images are done; the same command goes on from there", table.images());
+    })?;
+    // A path with a line break would be two lines.
+    let line = |index| subject.source.describe(index).replace(['\n', '\r'], " ");
+    table.finish((0..images).map(line))
+}
+
+/// Removes angles that were measured of something else, whole or begun.
+fn discard_other(path: &Path, key: &Value) -> anyhow::Result<()> {
+    let [paths, partial, log] = [".paths.txt", ".partial", ".partial.log"].map(|ending| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        std::path::PathBuf::from(name)
+    });
+    let begun = fs::read_to_string(&log).unwrap_or_default();
+    let stale: &[&Path] =
+        if begun.lines().next() == Some(&key.to_string()) { &[path, &paths] } else { &[path, &paths, &partial, &log] };
+    for file in stale.iter().filter(|file| file.exists()) {
+        fs::remove_file(file).with_context(|| format!("{} cannot be removed", file.display()))?;
+    }
+    Ok(())
+}
+
+/// Measures what the table lacks.
+fn fill(subject: &Subject, table: &mut Table) -> anyhow::Result<()> {
+    let presentation = Presentation {
+        mirror: Mirror::Without,
+        normalisation: subject.net.normalisation,
+        image_size: subject.net.backbone.config().input_size,
+        cache_bytes: 0,
+        ..presentation(&subject.config)
+    };
+    let config = LoaderConfig { on_corrupt: subject.config.data.on_corrupt, ..presentation.loader() };
+    let images = subject.source.len();
+    let loader = Loader::in_order(subject.source.clone(), (0..images).collect(), &config)?;
+    let progress = Progress::new("purify", "img", images as u64);
+    let first = table.images().div_ceil(presentation.batch_size) as u64;
+    for batch in loader.batches(first, loader.batches_per_epoch()) {
+        interrupt::check()?;
+        let batch = batch?;
+        let unreadable = skipped(&batch, &loader.batch_indices(batch.step));
+        for (_, message) in &unreadable {
+            progress.say(&format!("skipped: {message}"));
+        }
+        table.push(&angles(subject, &presentation, batch, &unreadable)?, Vec::new())?;
+        progress.at(table.images() as u64, "");
+    }
+    progress.finish();
+    Ok(())
+}
+
+/// K angles of each image of a batch, NaN where another image stands in for an unreadable one.
+fn angles(
+    subject: &Subject,
+    presentation: &Presentation,
+    batch: Batch,
+    unreadable: &[(usize, String)],
+) -> anyhow::Result<Vec<f32>> {
+    let Batch { images, labels, indices, .. } = batch;
+    let [embeddings, _] = presentation.embed(&subject.net.backbone, images)?;
+    let size = subject.net.backbone.config().embedding_size;
+    let mut angles = Vec::with_capacity(labels.len() * subject.per_class());
+    for (place, (embedding, label)) in embeddings.chunks_exact(size).zip(labels).enumerate() {
+        if unreadable.iter().any(|(other, _)| *other == place) {
+            angles.extend(std::iter::repeat_n(f32::NAN, subject.per_class()));
+        } else {
+            let own = subject.centers.angles(label, embedding);
+            angles.extend(own.with_context(|| subject.source.describe(indices[place]))?);
+        }
+    }
+    Ok(angles)
+}
