@@ -123,7 +123,23 @@ fn alignment_and_embedding_tell_their_options() {
 
 #[test]
 fn purification_tells_its_options() {
-    assert_snapshot!(help(&["purify"]), @"");
+    assert_snapshot!(help(&["purify"]), @r"
+    Find wrong labels by the sub-centers of a run, and drop them
+
+    Usage: cargo xtask purify [OPTIONS] <RUN>
+
+    Arguments:
+      <RUN>  Folder of a finished run with sub-centers
+
+    Options:
+          --angle <DEGREES>  Angle to the dominant sub-center of its class beyond which an image is dropped [default: 75]
+          --out <DIR>        New folder for the cleaned set as RecordIO, with lists and report [default: only lists and report, in the run's folder]
+          --on-empty <WHAT>  What becomes of an identity that loses all its images [default: error] [possible values: error, skip]
+          --retrain          Train again from scratch on what is left, with one center per class
+          --name <NAME>      Name of that run, which stands beside the old one [default: RUN-purified-DEGREES]
+          --json             Print one JSON document on stdout
+      -h, --help             Print help (see more with '--help')
+    ");
 }
 
 #[test]
