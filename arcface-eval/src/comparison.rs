@@ -59,7 +59,7 @@ pub struct Row {
     pub name: String,
     /// The seeds that it was trained with, those that failed left out.
     pub seeds: Vec<u64>,
-    /// Its figures: `accuracy`, `accuracy_exact`, `tar_at_far_1e-2` and so on, `auc`, `eer`. None where every seed failed.
+    /// Its figures: `accuracy`, `accuracy_grid`, `tar_at_far_1e-2` and so on, `auc`, `eer`. None where every seed failed.
     pub figures: Vec<Figure>,
     /// Against the reference; absent for itself and where they have no seed in common.
     pub difference: Option<Difference>,
@@ -179,8 +179,7 @@ fn figures(verifications: &[Verification]) -> Vec<Figure> {
 }
 
 fn named(v: &Verification) -> Vec<(String, Option<f64>)> {
-    let mut all =
-        vec![("accuracy".to_owned(), Some(v.accuracy)), ("accuracy_exact".to_owned(), Some(v.accuracy_exact))];
+    let mut all = vec![("accuracy".to_owned(), Some(v.accuracy)), ("accuracy_grid".to_owned(), Some(v.accuracy_grid))];
     all.extend(v.tar_at_far.iter().map(|(far, tar)| (format!("tar_at_far_{far}"), *tar)));
     all.extend([("auc".to_owned(), Some(v.auc)), ("eer".to_owned(), Some(v.eer))]);
     all

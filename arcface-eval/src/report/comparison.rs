@@ -66,7 +66,7 @@ impl<'a> Column<'a> {
     fn of_figure(key: &str) -> Self {
         let title = match key {
             "accuracy" => "accuracy, %".to_owned(),
-            "accuracy_exact" => "exact, %".to_owned(),
+            "accuracy_grid" => "by the grid, %".to_owned(),
             "auc" => "AUC".to_owned(),
             rate => format!("TAR@{}, %", rate.trim_start_matches("tar_at_far_")),
         };
@@ -94,13 +94,13 @@ fn columns(comparison: &Comparison) -> Vec<Column<'_>> {
     columns
 }
 
-/// The figures beside the accuracy: at exact thresholds, at the two lowest false accept rates that are known, the area.
+/// The figures beside the accuracy: by the grid, at the two lowest false accept rates that are known, the area.
 fn keys(comparison: &Comparison) -> Vec<String> {
     let Some(row) = comparison.rows.iter().find(|row| !row.figures.is_empty()) else { return Vec::new() };
     let mut rates: Vec<&Figure> = row.figures.iter().filter(|figure| figure.key.starts_with("tar_at_far_")).collect();
     rates.sort_by(|a, b| a.key.cmp(&b.key));
     let rates = rates.iter().rev().take(2).rev().map(|figure| figure.key.clone());
-    ["accuracy_exact".to_owned()].into_iter().chain(rates).chain(["auc".to_owned()]).collect()
+    ["accuracy_grid".to_owned()].into_iter().chain(rates).chain(["auc".to_owned()]).collect()
 }
 
 fn spread(figure: &Figure) -> String {

@@ -8,6 +8,7 @@ use anyhow::Context;
 use arcface_core::checkpoint::load_tensors;
 use arcface_data::purify::Places;
 use arcface_data::{Batch, Loader, LoaderConfig, Source};
+use arcface_models::Inference;
 use serde_json::{Value, json};
 
 use super::subject::Subject;
@@ -103,6 +104,7 @@ fn fill(subject: &Subject, table: &mut Table) -> anyhow::Result<()> {
     let config = LoaderConfig { on_corrupt: subject.config.data.on_corrupt, ..presentation.loader() };
     let images = subject.source.len();
     let loader = Loader::in_order(subject.source.clone(), (0..images).collect(), &config)?;
+    let network = subject.net.backbone.inference()?;
     let progress = Progress::new("purify", "img", images as u64);
     let first = table.images().div_ceil(presentation.batch_size) as u64;
     for batch in loader.batches(first, loader.batches_per_epoch()) {
@@ -112,7 +114,7 @@ fn fill(subject: &Subject, table: &mut Table) -> anyhow::Result<()> {
         for (_, message) in &unreadable {
             progress.say(&format!("skipped: {message}"));
         }
-        table.push(&angles(subject, &presentation, batch, &unreadable)?, Vec::new())?;
+        table.push(&angles(subject, &network, &presentation, batch, &unreadable)?, Vec::new())?;
         progress.at(table.images() as u64, "");
     }
     progress.finish();
@@ -122,12 +124,13 @@ fn fill(subject: &Subject, table: &mut Table) -> anyhow::Result<()> {
 /// K angles of each image of a batch, NaN where another image stands in for an unreadable one.
 fn angles(
     subject: &Subject,
+    network: &Inference,
     presentation: &Presentation,
     batch: Batch,
     unreadable: &[(usize, String)],
 ) -> anyhow::Result<Vec<f32>> {
     let Batch { images, labels, indices, .. } = batch;
-    let [embeddings, _] = presentation.embed(&subject.net.backbone, images)?;
+    let [embeddings, _] = presentation.embed(network, images)?;
     let size = subject.net.backbone.config().embedding_size;
     let mut angles = Vec::with_capacity(labels.len() * subject.per_class());
     for (place, (embedding, label)) in embeddings.chunks_exact(size).zip(labels).enumerate() {
