@@ -1,6 +1,14 @@
-//! JPEG files by libjpeg, to the very grey level that Pillow and OpenCV give, and strictly: what libjpeg would only warn
-//! of is an error.
+//! JPEG files to the very grey level that Pillow and OpenCV give, and strictly: what libjpeg would only warn of is an
+//! error. The usual kind is decoded here, everything else and whatever is damaged by libjpeg itself.
 //! Knows nothing of other formats.
+
+mod baseline;
+mod colour;
+mod dct;
+mod header;
+mod huffman;
+#[cfg(test)]
+mod tests;
 
 use std::ffi::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -18,6 +26,11 @@ const END: [u8; 2] = [0xff, 0xd9];
 const SCAN: u8 = 0xda;
 
 pub(super) fn decode(bytes: &[u8]) -> Said<Image> {
+    baseline::decode(bytes).map_or_else(|| by_libjpeg(bytes), Ok)
+}
+
+/// Decodes every kind of JPEG and says what is wrong with a damaged one.
+fn by_libjpeg(bytes: &[u8]) -> Said<Image> {
     if !ends_as_jpeg(bytes) {
         // A forgiving decoder would fill what is missing with grey.
         dimensions(bytes)?;

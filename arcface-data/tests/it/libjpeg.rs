@@ -3,7 +3,16 @@
 
 use arcface_data::image::decode;
 
-/// Made and decoded by Pillow 13 with libjpeg-turbo, in a folder of 4:2:0 and 4:4:4:
+const FILES: [(&[u8], &[u8]); 5] = [
+    (include_bytes!("libjpeg/444.jpg"), include_bytes!("libjpeg/444.png")),
+    (include_bytes!("libjpeg/422.jpg"), include_bytes!("libjpeg/422.png")),
+    (include_bytes!("libjpeg/420.jpg"), include_bytes!("libjpeg/420.png")),
+    (include_bytes!("libjpeg/restart.jpg"), include_bytes!("libjpeg/restart.png")),
+    (include_bytes!("libjpeg/grey.jpg"), include_bytes!("libjpeg/grey.png")),
+];
+
+/// Made and decoded by Pillow 13 with libjpeg-turbo, in a folder of 4:4:4, 4:2:2, 4:2:0, the latter with
+/// `restart_marker_blocks=2`, and grey by `convert("L")`:
 ///
 /// ```python
 /// y, x = np.mgrid[0:40, 0:48]
@@ -14,9 +23,7 @@ use arcface_data::image::decode;
 /// ```
 #[test]
 fn pixels_are_those_of_libjpeg() {
-    let full = (include_bytes!("libjpeg/444.jpg").as_slice(), include_bytes!("libjpeg/444.png").as_slice());
-    let halved = (include_bytes!("libjpeg/420.jpg").as_slice(), include_bytes!("libjpeg/420.png").as_slice());
-    for (jpeg, expected) in [full, halved] {
+    for (jpeg, expected) in FILES {
         assert_eq!(decode(jpeg).unwrap(), decode(expected).unwrap());
     }
 }
