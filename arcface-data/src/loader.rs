@@ -2,6 +2,7 @@
 //! Knows no network and no loss; a batch is plain numbers.
 
 mod cache;
+mod planes;
 mod sizes;
 mod worker;
 
@@ -17,6 +18,7 @@ use crate::augment::{Augmentation, Normalisation};
 use crate::sampler::{Sampler, SamplerKind};
 use crate::source::Source;
 use cache::Cache;
+use planes::Values;
 use worker::{Plan, Reader};
 
 /// Batches that wait finished for each thread, besides the one it works on.
@@ -144,9 +146,9 @@ impl Loader {
             return Err(Error::value("image_size", "at least 1", config.image_size));
         }
         let cache = Cache::new(source.len(), config.image_size, config.cache_bytes);
-        let table = config.normalisation.table();
+        let values = Values::new(config.normalisation);
         let workers = config.workers;
-        Ok(Self { reader: Arc::new(Reader { source, config: config.clone(), plan, cache, table }), workers })
+        Ok(Self { reader: Arc::new(Reader { source, config: config.clone(), plan, cache, values }), workers })
     }
 
     /// Batches of an epoch; for [`in_order`](Self::in_order) all that there are.

@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arcface_core::{Error, Result};
 
 use super::cache::Cache;
+use super::planes::{Values, append};
 use super::sizes::check_size;
 use super::{Batch, LoaderConfig, OnCorrupt};
-use crate::augment::{self, Facing, flips, lay};
+use crate::augment::{self, Facing, flips};
 use crate::image::Image;
 use crate::sampler::Sampler;
 use crate::source::Source;
@@ -55,7 +56,7 @@ pub(super) struct Reader {
     pub(super) config: LoaderConfig,
     pub(super) plan: Plan,
     pub(super) cache: Cache,
-    pub(super) table: [[f32; 256]; 3],
+    pub(super) values: Values,
 }
 
 impl std::fmt::Debug for Reader {
@@ -77,17 +78,15 @@ impl Reader {
 
     pub(super) fn batch(&self, step: u64, stop: &AtomicBool) -> Result<Batch> {
         let mut indices = self.plan.indices(step);
-        let mut images = vec![0.0; indices.len() * self.values_per_image()];
+        let mut images = Vec::with_capacity(indices.len() * self.values_per_image());
         let mut skipped = Vec::new();
-        for (place, (index, out)) in
-            indices.iter_mut().zip(images.chunks_exact_mut(self.values_per_image())).enumerate()
-        {
+        for (place, index) in (0..).zip(&mut indices) {
             if stop.load(Ordering::Relaxed) {
                 return Err(Error::Invalid("loader: stopped".to_owned()));
             }
             let (used, image) = self.usable(*index, &mut skipped)?;
             *index = used;
-            self.lay(image, step, place as u64, out);
+            self.append(&mut images, image, step, place);
         }
         let labels = indices.iter().map(|index| self.source.label(*index)).collect();
         Ok(Batch { images, labels, indices, step, skipped })
@@ -97,12 +96,12 @@ impl Reader {
         3 * self.config.image_size * self.config.image_size
     }
 
-    fn lay(&self, image: Image, step: u64, place: u64, out: &mut [f32]) {
+    fn append(&self, images: &mut Vec<f32>, image: Image, step: u64, place: u64) {
         let LoaderConfig { seed, flip, augmentation, .. } = &self.config;
         let changes = &mut augment::changes(*seed, step, place);
         let image = if augmentation.is_off() { image } else { augmentation.apply(image, changes) };
         let facing = if *flip && flips(*seed, step, place) { Facing::Mirrored } else { Facing::AsIs };
-        lay(&image, &self.table, facing, out);
+        append(images, &image, &self.values, facing);
     }
 
     /// Image `index`, or the one that takes its place, with its number.
