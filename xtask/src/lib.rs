@@ -35,6 +35,7 @@ mod verify;
 
 use std::process::ExitCode;
 
+use arcface_core::ops::simd;
 use clap::Parser;
 
 use cli::{Cli, Command};
@@ -63,6 +64,8 @@ fn describe(error: &anyhow::Error) -> String {
 }
 
 fn dispatch(command: &Command) -> anyhow::Result<()> {
+    // The operators have nobody to tell that it is wrong.
+    simd::limit()?;
     match command {
         Command::Train(arguments) => train::run(arguments),
         Command::Eval(arguments) => eval::run(arguments),

@@ -2,6 +2,7 @@
 //! Knows no operator; the arithmetic is that of the source, so that every version gives the same bytes.
 
 use super::element::Element;
+use crate::{Error, Result};
 
 /// Compiles a function once for the baseline, once for AVX2 and once for AVX-512, and calls the widest that the
 /// processor has.
@@ -178,7 +179,7 @@ macro_rules! by_rows {
 }
 
 /// The widest vectors that [`multiversion!`](crate::multiversion) has a version for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Width {
     /// What the build's target promises.
     Baseline,
@@ -188,13 +189,32 @@ pub enum Width {
     Avx512,
 }
 
-/// The widest vectors of this processor; the answer is looked up once.
+/// The environment variable that keeps to narrower vectors than the processor has, to try out what others run: `avx2`
+/// or `baseline`. Matrix products by `gemm` do not heed it.
+pub const LIMIT: &str = "ARCFACE_SIMD";
+
+/// What [`LIMIT`] says, if it is set.
+///
+/// # Errors
+/// If it is set to something else.
+pub fn limit() -> Result<Option<Width>> {
+    const NAMES: [(&str, Width); 3] = [("avx512", Width::Avx512), ("avx2", Width::Avx2), ("baseline", Width::Baseline)];
+    let Some(name) = std::env::var_os(LIMIT) else { return Ok(None) };
+    let name = name.to_string_lossy();
+    match NAMES.iter().find(|(known, _)| *known == name) {
+        Some((_, width)) => Ok(Some(*width)),
+        None => Err(Error::unknown("width of vectors in ARCFACE_SIMD", &name, NAMES.map(|(known, _)| known))),
+    }
+}
+
+/// The widest vectors of this processor, or narrower ones if [`LIMIT`] says so; looked up once.
 #[cfg(target_arch = "x86_64")]
 #[inline]
 pub fn width() -> Width {
     use std::sync::OnceLock;
     static WIDTH: OnceLock<Width> = OnceLock::new();
-    *WIDTH.get_or_init(detect)
+    // Whoever runs a program checks the limit; here it cannot be reported.
+    *WIDTH.get_or_init(|| limit().ok().flatten().map_or_else(detect, |limit| limit.min(detect())))
 }
 
 /// The widest vectors of this processor.

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
+use arcface_core::ops::simd;
 
 use super::metadata::Workspace;
 use super::process;
@@ -30,13 +31,24 @@ pub(super) fn run(workspace: &Workspace) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The worked examples first, so that the closing lines are those of the workspace.
+/// Modules of tests that the operators' kernels decide.
+const OF_KERNELS: [&str; 6] = ["ops::", "conv::", "linear::", "gradients::", "oracle::", "properties::"];
+
+/// The worked examples first, so that the closing lines are those of the workspace; the kernels once more as another
+/// processor runs them.
 fn commands(workspace: &Workspace) -> Vec<Command> {
-    let mut commands: Vec<Command> = workspace.examples().chain([process::cargo(&workspace.root)]).collect();
-    for command in &mut commands {
+    let mut narrow = process::cargo(&workspace.root);
+    narrow.env(simd::LIMIT, "baseline").env("RAYON_NUM_THREADS", "1");
+    narrow
+        .args(["test", "--workspace", "--no-fail-fast", "--lib", "--test", "it", "--", "--show-output"])
+        .args(OF_KERNELS);
+    let mut whole: Vec<Command> = workspace.examples().chain([process::cargo(&workspace.root)]).collect();
+    for command in &mut whole {
         command.args(["test", "--workspace", "--no-fail-fast", "--", "--show-output"]);
     }
-    commands
+    let at = whole.len() - 1;
+    whole.insert(at, narrow);
+    whole
 }
 
 fn place(command: &Command) -> String {

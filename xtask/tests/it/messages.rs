@@ -65,6 +65,16 @@ fn keys_and_values() {
 }
 
 #[test]
+fn the_width_of_vectors() {
+    let folder = tempdir().unwrap();
+    let words = fail(xtask(folder.path()).arg("losses").env("ARCFACE_SIMD", "sse9"));
+    assert_snapshot!(words, @"error: no width of vectors in ARCFACE_SIMD named `sse9`; known: avx2, avx512, baseline");
+    for width in ["avx512", "avx2", "baseline"] {
+        succeed(xtask(folder.path()).arg("losses").env("ARCFACE_SIMD", width));
+    }
+}
+
+#[test]
 fn losses() {
     assert_snapshot!(complaint(&["loss.name=arcfase"]), @"error: --set: no loss named `arcfase`; known: adaface, arcface, combined, cosface, curricularface, elastic_arcface, elastic_cosface, inter, intra, magface, normface, softmax, sphereface, subcenter_arcface, triplet");
     assert_snapshot!(complaint(&["loss.margin=28.6"]), @"error: --set: loss `arcface`: `margin`: expected radians within [0, π] (28.6° would be 0.4992 rad), got 28.6");
