@@ -9,7 +9,7 @@
 //! let pairs = [(0, 1), (0, 2), (2, 3), (1, 3)];
 //! let same = [true, false, true, false];
 //! let verification = verify(&embeddings.squared_distances(&pairs)?, &same, 2)?;
-//! assert!((verification.accuracy - 1.0).abs() < 1e-12);
+//! assert!((verification.auc - 1.0).abs() < 1e-12);
 //! # Ok::<(), arcface_core::Error>(())
 //! ```
 

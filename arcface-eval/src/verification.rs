@@ -132,7 +132,7 @@ pub fn contributions(distances: &[f64], same: &[bool], fold_of: &[usize]) -> Res
     }
     let share = |fold: usize| distances.len() as f64 / (sizes.len() * sizes[fold]) as f64;
     let judged = distances.iter().zip(same).zip(&folds).map(|((distance, same), &fold)| {
-        let right = (*distance < verification.thresholds[fold]) == *same;
+        let right = (*distance <= verification.thresholds[fold]) == *same;
         if right { share(fold) } else { 0.0 }
     });
     Ok(judged.collect())
