@@ -10,7 +10,7 @@ use super::element::{Element, check_operand, check_operands};
 use super::finish::{Finish, PerChannel};
 use super::geometry::{ConvConfig, Geometry};
 use super::rows::{from_f64, to_f64, with_values};
-use super::{dense, depthwise, pointwise};
+use super::{dense, depthwise, pointwise, winograd};
 use crate::{Error, Result, shape, with_element};
 
 /// y = `PReLU`(γ·(x ∗ w − μ)/√(σ² + ε) + β) + shortcut; what was not given is left out.
@@ -18,9 +18,18 @@ use crate::{Error, Result, shape, with_element};
 pub struct FoldedConv {
     weight: Tensor,
     config: ConvConfig,
-    /// The weight of a 1×1 convolution as its kernels read it.
-    panels: Option<Tensor>,
+    /// The weight as its kernels read it, where they have an order of their own.
+    arranged: Option<Arranged>,
     per_channel: Option<Folded>,
+}
+
+/// A weight for kernels of one kind.
+#[derive(Debug, Clone)]
+enum Arranged {
+    /// Of 1×1.
+    Panels(Tensor),
+    /// Of 3×3 by Winograd.
+    Kernels(Tensor),
 }
 
 /// Numbers (C) of what follows.
@@ -52,20 +61,13 @@ impl FoldedConv {
     /// # Ok::<(), arcface_core::Error>(())
     /// ```
     pub fn new(weight: &Tensor, config: ConvConfig) -> Result<Self> {
-        let &[height, width, channels, filters] = weight.dims() else {
+        if weight.rank() != 4 {
             return Err(Error::shape("conv2d weight", "(KH, KW, Cin/groups, Cout)", weight.dims()));
-        };
+        }
         check_operand("conv2d weight", weight)?;
         let weight = weight.detach();
-        let panels = if (height, width, config.groups) == (1, 1, 1) {
-            Some(with_element!(weight.dtype(), "conv2d weight", T => with_values::<T, _>(&weight, |values| {
-                let panels = pointwise::arranged(channels, filters, values);
-                Ok(Tensor::from_vec(panels.clone(), panels.len(), weight.device())?)
-            }))?)
-        } else {
-            None
-        };
-        Ok(Self { weight, config, panels, per_channel: None })
+        let arranged = with_element!(weight.dtype(), "conv2d weight", T => arranged::<T>(&weight, config))?;
+        Ok(Self { weight, config, arranged, per_channel: None })
     }
 
     /// The same followed by batch norm: `affine` (2, C): γ, β; `statistics` (2, C): mean, variance.
@@ -150,12 +152,43 @@ impl FoldedConv {
     }
 
     fn convolve<T: Element>(&self, g: &Geometry, x: &[T], finish: Finish<'_, T>) -> Result<Vec<T>> {
-        if let Some(panels) = self.panels.as_ref().filter(|_| pointwise::serves::<T>(g)) {
-            return with_values(panels, |panels| Ok(pointwise::forward_arranged(g, x, panels, finish)));
+        match &self.arranged {
+            Some(Arranged::Panels(panels)) if pointwise::serves::<T>(g) => {
+                with_values(panels, |panels| Ok(pointwise::forward_arranged(g, x, panels, finish)))
+            }
+            Some(Arranged::Kernels(kernels)) if winograd::suits::<T>(g) => {
+                with_values(kernels, |kernels| Ok(winograd::forward_arranged(g, x, kernels, finish)))
+            }
+            _ => {
+                let forward = if g.has_narrow_groups() { depthwise::forward_finished } else { dense::forward_finished };
+                with_values(&self.weight, |weight| Ok(forward(g, x, weight, finish)))
+            }
         }
-        let forward = if g.has_narrow_groups() { depthwise::forward_finished } else { dense::forward_finished };
-        with_values(&self.weight, |weight| Ok(forward(g, x, weight, finish)))
     }
+}
+
+/// The weight for the kernels that some image of its convolution goes by.
+fn arranged<T: Element>(weight: &Tensor, config: ConvConfig) -> Result<Option<Arranged>> {
+    /// A side of which Winograd's tiles leave nothing over.
+    const SIDE: usize = 16;
+    let (_, _, channels, _) = weight.dims4()?;
+    // A weight that fits no image is told of when one comes.
+    let Ok(g) = Geometry::new(&[1, SIDE, SIDE, channels * config.groups], weight.dims(), config) else {
+        return Ok(None);
+    };
+    let tensor = |values: Vec<T>| {
+        let len = values.len();
+        Tensor::from_vec(values, len, weight.device())
+    };
+    with_values::<T, _>(weight, |values| {
+        Ok(if pointwise::serves::<T>(&g) {
+            Some(Arranged::Panels(tensor(pointwise::arranged(g.channels, g.filters, values))?))
+        } else if winograd::suits::<T>(&g) {
+            Some(Arranged::Kernels(tensor(winograd::arranged(&g, values))?))
+        } else {
+            None
+        })
+    })
 }
 
 fn with_optional<T: Element, R>(tensor: Option<&Tensor>, work: impl FnOnce(Option<&[T]>) -> Result<R>) -> Result<R> {

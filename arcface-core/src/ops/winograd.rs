@@ -16,7 +16,7 @@ use std::ops::Range;
 use candle_core::DType;
 
 pub(crate) use gradient::weight_gradient;
-use planes::{LANES, Planes, multiply};
+use planes::{LANES, Planes, Sum, multiply};
 use transform::{Kernels, TILE, Turn, input_planes, output_tiles, weight_planes};
 
 use super::element::Element;
@@ -30,6 +30,8 @@ const FEW: usize = 64;
 const TASK: usize = 64 * 1024;
 /// Blocks of filters whose products are kept beside them.
 const GROUP: usize = 2;
+/// Blocks of channels whose kernels' planes are made at a time where tiles are few: they stay in a second-level cache.
+const DEPTH: usize = 4;
 
 /// Whether this way is the faster one for [`forward`] and [`weight_gradient`]; decided by type and shape alone.
 pub(crate) fn suits<T: Element>(g: &Geometry) -> bool {
@@ -60,6 +62,17 @@ pub(crate) fn forward<T: Element>(g: &Geometry, x: &[T], weight: &[T]) -> Vec<T>
 /// x (B, H, W, Cin), w (3, 3, Cin, Cout) → (B, H', W', Cout)
 pub(crate) fn forward_finished<T: Element>(g: &Geometry, x: &[T], weight: &[T], finish: Finish<'_, T>) -> Vec<T> {
     correlate(&Correlation::forward(g), x, Kernels { weight, turn: Turn::None }, finish)
+}
+
+/// A weight (3, 3, Cin, Cout) in the order in which [`forward_arranged`] reads it: memory is fastest then, and with few
+/// images the weight is most of what is read.
+pub(crate) fn arranged<T: Element>(g: &Geometry, weight: &[T]) -> Vec<T> {
+    transform::arranged(&Correlation::forward(g), weight)
+}
+
+/// [`forward_finished`] of an arranged weight.
+pub(crate) fn forward_arranged<T: Element>(g: &Geometry, x: &[T], weight: &[T], finish: Finish<'_, T>) -> Vec<T> {
+    correlate(&Correlation::forward(g), x, Kernels { weight, turn: Turn::Arranged }, finish)
 }
 
 /// ∂L/∂x from w and ∂L/∂y: a convolution of ∂L/∂y with the kernel turned by half a turn, its channels exchanged.
@@ -112,9 +125,9 @@ impl Correlation {
         Planes { panels: self.channel_blocks(), rows: tiles }
     }
 
-    /// The planes of the kernels of `blocks` blocks of filters.
-    fn kernels(&self, blocks: usize) -> Planes {
-        Planes { panels: blocks, rows: self.channel_blocks() * LANES }
+    /// The planes of the kernels of a block of filters, for `blocks` blocks of channels.
+    fn kernels(blocks: usize) -> Planes {
+        Planes { panels: 1, rows: blocks * LANES }
     }
 
     /// Values of the output.
@@ -136,20 +149,26 @@ fn correlate<T: Element>(tiling: &Correlation, x: &[T], weight: Kernels<'_, T>, 
     if tiling.tiles() <= FEW { by_filters(tiling, x, weight, finish) } else { by_tiles(tiling, x, weight, finish) }
 }
 
-/// For few tiles: all of their planes are made first, then block by block of filters the kernels' planes, which are the
-/// larger part and so never leave the cache.
+/// For few tiles: all of their planes are made first, then the kernels' planes, which are the larger part, block by block
+/// of filters and of a few channels, so that they never leave the cache.
 fn by_filters<T: Element>(tiling: &Correlation, x: &[T], weight: Kernels<'_, T>, finish: Finish<'_, T>) -> Vec<T> {
     let tiles = 0..tiling.tiles();
     let inputs = tiling.inputs(tiles.len());
     let one = Planes { panels: 1, ..inputs };
     let fill = |(): &mut (), block: usize, planes: &mut [T]| input_planes(tiling, x, tiles.clone(), block, one, planes);
     let inputs_planes = build(inputs.len(), inputs.panel(), || (), fill);
-    let (kernels, outputs) = (tiling.kernels(1), one);
+    let outputs = one;
     let fill = |block: usize, y: &Scattered<T>| {
-        T::with_scratch(kernels.len() + outputs.len(), |scratch| {
-            let (kernel_planes, products) = scratch.split_at_mut(kernels.len());
-            weight_planes(tiling, weight, block, kernels, kernel_planes);
-            multiply(&inputs_planes, inputs, kernel_planes, kernels, products, outputs);
+        let most = Correlation::kernels(DEPTH.min(inputs.panels)).len();
+        T::with_scratch(most + outputs.len(), |scratch| {
+            let (kernel_planes, products) = scratch.split_at_mut(most);
+            for first in (0..inputs.panels).step_by(DEPTH) {
+                let kernels = Correlation::kernels(DEPTH.min(inputs.panels - first));
+                weight_planes(tiling, weight, block, first * LANES, kernels, kernel_planes);
+                let from = &inputs_planes[first * inputs.panel()..];
+                let sum = if first == 0 { Sum::Begin } else { Sum::GoOn };
+                multiply(from, inputs, kernel_planes, kernels, sum, products, outputs);
+            }
             output_tiles(tiling, products, outputs, tiles.clone(), block..block + 1, finish, y);
         });
     };
@@ -162,11 +181,11 @@ fn by_filters<T: Element>(tiling: &Correlation, x: &[T], weight: Kernels<'_, T>,
 
 /// For many tiles: all of the kernels' planes are made first, then part by part the tiles.
 fn by_tiles<T: Element>(tiling: &Correlation, x: &[T], weight: Kernels<'_, T>, finish: Finish<'_, T>) -> Vec<T> {
-    let kernels = tiling.kernels(tiling.filter_blocks());
+    let kernels = Correlation::kernels(tiling.channel_blocks());
     let fill = |(): &mut (), block: usize, planes: &mut [T]| {
-        weight_planes(tiling, weight, block, tiling.kernels(1), planes);
+        weight_planes(tiling, weight, block, 0, kernels, planes);
     };
-    let weight = build(kernels.len(), kernels.panel(), || (), fill);
+    let weight = build(tiling.filter_blocks() * kernels.len(), kernels.len(), || (), fill);
     let fitting = (TASK / (36 * LANES * tiling.channel_blocks())).clamp(24, 48);
     let parts = tiling.tiles().div_ceil(fitting);
     let fill = |part: usize, y: &Scattered<T>| {
@@ -190,7 +209,7 @@ fn fill_tiles<T: Element>(
     y: &Scattered<T>,
 ) {
     let blocks = 0..tiling.filter_blocks();
-    let kernels = tiling.kernels(1);
+    let kernels = Correlation::kernels(tiling.channel_blocks());
     let inputs = tiling.inputs(tiles.len());
     let outputs = Planes { panels: GROUP.min(blocks.len()), ..inputs };
     T::with_scratch(inputs.len() + outputs.len(), |scratch| {
@@ -199,7 +218,7 @@ fn fill_tiles<T: Element>(
         for first in blocks.clone().step_by(GROUP) {
             let group = first..blocks.end.min(first + GROUP);
             let outputs = Planes { panels: group.len(), ..outputs };
-            multiply(from, inputs, &weight[first * kernels.len()..], kernels, to, outputs);
+            multiply(from, inputs, &weight[first * kernels.len()..], kernels, Sum::Begin, to, outputs);
             output_tiles(tiling, to, outputs, tiles.clone(), group, finish, y);
         }
     });

@@ -57,16 +57,17 @@ pub(super) enum Sum {
 }
 
 fused! {
-    /// `inputs` times a panel of kernels for every panel of outputs, plane by plane, summed over the panels of inputs.
+    /// `inputs` times a panel of kernels for every panel of outputs, plane by plane, summed over as many panels of inputs
+    /// as the kernels have rows for.
     pub(super) fn multiply[M; T: Element](
-        from: &[T], inputs: Planes, weight: &[T], kernels: Planes, to: &mut [T], outputs: Planes,
+        from: &[T], inputs: Planes, weight: &[T], kernels: Planes, sum: Sum, to: &mut [T], outputs: Planes,
     ) {
         for plane in 0..PLANES {
             let from = &from[inputs.at(plane, 0, 0)..];
             for panel in 0..outputs.panels {
                 let weight = &weight[kernels.at(plane, panel, 0)..][..kernels.plane()];
                 let to = &mut to[outputs.at(plane, panel, 0)..][..outputs.plane()];
-                multiply_panel::<M, T>(from, inputs.panel(), weight, to);
+                multiply_panel::<M, T>(from, inputs.panel(), weight, sum, to);
             }
         }
     }
@@ -91,20 +92,29 @@ fused! {
 
 /// One block of output columns: as many rows at a time as the registers hold.
 #[inline(always)]
-fn multiply_panel<M: MulAdd, T: Element>(from: &[T], panel: usize, weight: &[T], to: &mut [T]) {
+fn multiply_panel<M: MulAdd, T: Element>(from: &[T], panel: usize, weight: &[T], sum: Sum, to: &mut [T]) {
     let rows = to.len() / LANES;
     let pieces = rows.div_ceil(M::ROWS);
     for index in 0..pieces {
         let rows = piece(rows, pieces, index);
         let (from, to) = (&from[rows.start * LANES..], &mut to[rows.start * LANES..rows.end * LANES]);
-        by_rows!(rows.len(), R => multiply_rows::<M, T, R>(from, panel, weight, to));
+        by_rows!(rows.len(), R => multiply_rows::<M, T, R>(from, panel, weight, sum, to));
     }
 }
 
 /// `R` rows of `LANES` columns, summed in registers over all panels of `from`.
 #[inline(always)]
-fn multiply_rows<M: MulAdd, T: Element, const R: usize>(from: &[T], panel: usize, weight: &[T], to: &mut [T]) {
+fn multiply_rows<M: MulAdd, T: Element, const R: usize>(
+    from: &[T],
+    panel: usize,
+    weight: &[T],
+    sum: Sum,
+    to: &mut [T],
+) {
     let mut sums = [[T::ZERO; LANES]; R];
+    if sum == Sum::GoOn {
+        sums.as_flattened_mut().copy_from_slice(to);
+    }
     for (from, weight) in from.chunks(panel).zip(weight.chunks_exact(LANES * LANES)) {
         let from = &from[..R * LANES];
         for (column, weight) in weight.chunks_exact(LANES).enumerate() {

@@ -15,7 +15,7 @@ use super::planes::{LANES, Lanes, Planes};
 use crate::ops::element::Element;
 use crate::ops::finish::Finish;
 use crate::ops::geometry::Correlation;
-use crate::ops::parallel::Scattered;
+use crate::ops::parallel::{Scattered, build};
 use crate::ops::simd::MulAdd;
 
 /// Output pixels of a tile in either direction.
@@ -48,6 +48,21 @@ pub(super) enum Turn {
     None,
     /// (3, 3, filters, channels), the last tap first.
     Half,
+    /// As [`arranged`] leaves them: in the order in which they are read.
+    Arranged,
+}
+
+/// A weight (3, 3, Cin, Cout) as (blocks of filters, blocks of channels, taps, channels, filters), filled up with zeros.
+pub(super) fn arranged<T: Element>(tiling: &Correlation, weight: &[T]) -> Vec<T> {
+    let blocks = tiling.filter_blocks() * tiling.channel_blocks();
+    let len = TAPS * TAPS * LANES * LANES;
+    let fill = |(): &mut (), index: usize, values: &mut [T]| {
+        let (block, first) = (index / tiling.channel_blocks(), index % tiling.channel_blocks() * LANES);
+        let mut taps = [[[T::ZERO; LANES]; LANES]; TAPS * TAPS];
+        load_kernels(tiling, weight, block, first, &mut taps);
+        values.copy_from_slice(taps.as_flattened().as_flattened());
+    };
+    build(blocks * len, len, || (), fill)
 }
 
 /// For each tap, for a block of channels, the kernels of a block of filters.
@@ -89,16 +104,18 @@ fused! {
         }
     }
 
-    /// The planes of the kernels of one block of filters, one row per channel; rows beyond the channels are zeros.
+    /// The planes of the kernels of one block of filters, one row per channel from `start` on; rows beyond the channels
+    /// are zeros.
     pub(super) fn weight_planes[M; T: Element](
-        tiling: &Correlation, kernels: Kernels<'_, T>, block: usize, layout: Planes, planes: &mut [T],
+        tiling: &Correlation, kernels: Kernels<'_, T>, block: usize, start: usize, layout: Planes, planes: &mut [T],
     ) {
         let mut patch = [[[T::ZERO; LANES]; PATCH]; PATCH];
         let mut taps = [[[T::ZERO; LANES]; LANES]; TAPS * TAPS];
         for first in (0..layout.rows).step_by(LANES) {
             match kernels.turn {
-                Turn::None => load_kernels(tiling, kernels.weight, block, first, &mut taps),
-                Turn::Half => load_turned_kernels(tiling, kernels.weight, block, first, &mut taps),
+                Turn::None => load_kernels(tiling, kernels.weight, block, start + first, &mut taps),
+                Turn::Half => load_turned_kernels(tiling, kernels.weight, block, start + first, &mut taps),
+                Turn::Arranged => load_arranged_kernels(tiling, kernels.weight, block, start + first, &mut taps),
             }
             for row in 0..LANES {
                 for (tap, values) in taps.iter().enumerate() {
@@ -198,6 +215,20 @@ fn load_kernels<T: Element>(tiling: &Correlation, weight: &[T], block: usize, fi
             }
         }
     }
+}
+
+/// As [`load_kernels`], of an arranged weight.
+#[inline(always)]
+fn load_arranged_kernels<T: Element>(
+    tiling: &Correlation,
+    weight: &[T],
+    block: usize,
+    first: usize,
+    taps: &mut Taps<T>,
+) {
+    let taps = taps.as_flattened_mut().as_flattened_mut();
+    let index = block * tiling.channel_blocks() + first / LANES;
+    taps.copy_from_slice(&weight[index * taps.len()..][..taps.len()]);
 }
 
 /// As [`load_kernels`], of a weight that is to be turned.
