@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use serde_json::Value;
 use toml::Table;
 
-use super::file::{Ablation, Benchmark, Purify, Row};
+use super::file::{Ablation, Benchmark, Row};
 use crate::cli::{AblateArguments, ConfigArguments};
 use crate::config::{self, dotted};
 use crate::sources;
@@ -48,8 +48,17 @@ pub(crate) struct Cell {
 pub(crate) enum Work {
     /// `cargo xtask train` with these.
     Train(ConfigArguments),
-    /// `cargo xtask purify` on another row's run of the same seed, and training again.
-    Purify(Purify),
+    /// `cargo xtask purify` on another cell, and training again.
+    Purify(Purified),
+}
+
+/// What is purified.
+#[derive(Debug, Clone)]
+pub(crate) struct Purified {
+    /// Name of the folder of the other row's cell of the same seed.
+    pub(crate) cell: String,
+    /// In degrees.
+    pub(crate) angle: f64,
 }
 
 impl Plan {
@@ -93,6 +102,10 @@ impl Plan {
     }
 }
 
+fn cell_name(row: &str, seed: u64) -> String {
+    format!("{}-seed{seed}", slug(row))
+}
+
 /// Makes cells out of rows.
 struct Maker<'a> {
     ablation: &'a Ablation,
@@ -105,9 +118,15 @@ impl Maker<'_> {
     fn cell(&self, row: &Row, seed: u64) -> anyhow::Result<Cell> {
         let arguments = self.configuration(row, seed)?;
         let chosen = config::choose(&arguments).with_context(|| format!("row `{}`", row.name))?;
-        let work = row.purify.clone().map_or_else(|| Work::Train(arguments), Work::Purify);
-        let resolved = serde_json::to_value(&chosen.config)?;
-        Ok(Cell { name: format!("{}-seed{seed}", slug(&row.name)), row: row.name.clone(), seed, work, resolved })
+        let mut resolved = serde_json::to_value(&chosen.config)?;
+        let work = match &row.purify {
+            None => Work::Train(arguments),
+            Some(purify) => {
+                resolved["purify"] = serde_json::to_value(purify)?;
+                Work::Purify(Purified { cell: cell_name(&purify.of, seed), angle: purify.angle })
+            }
+        };
+        Ok(Cell { name: cell_name(&row.name, seed), row: row.name.clone(), seed, work, resolved })
     }
 
     /// The base, what all rows change, what the row changes, what the user changes, the seed.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use toml::Table;
 
 /// The ablations that come with the binary.
@@ -89,7 +89,7 @@ pub(crate) struct Row {
 }
 
 /// The training set of the row `of` without what its network finds too far from the dominant center, trained again.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Purify {
     pub(crate) of: String,

@@ -5,12 +5,13 @@ use std::fs::File;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::thread::{available_parallelism, sleep};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use super::cells::{Cell, Work};
+use super::cells::{Cell, Purified, Work};
 use super::folder::{Cells, State};
 use crate::cli::ConfigArguments;
 use crate::interrupt;
@@ -26,6 +27,8 @@ pub(super) struct Runner {
     program: PathBuf,
     /// Threads of each.
     threads: usize,
+    /// Held while the images of a run are measured, which two cells that purify it would do at the same time.
+    measuring: Mutex<()>,
 }
 
 impl Runner {
@@ -36,7 +39,7 @@ impl Runner {
     pub(super) fn new(jobs: NonZeroUsize) -> anyhow::Result<Self> {
         let cores = available_parallelism().map_or(1, NonZeroUsize::get);
         let program = std::env::current_exe().context("the file of this program")?;
-        Ok(Self { program, threads: (cores / jobs).max(1) })
+        Ok(Self { program, threads: (cores / jobs).max(1), measuring: Mutex::default() })
     }
 
     /// Brings `cell` from `state` to its end; the inner error is why it failed.
@@ -44,6 +47,8 @@ impl Runner {
     /// # Errors
     /// If the user interrupts, or files of ours cannot be written.
     pub(super) fn finish(&self, folder: &Cells, cell: &Cell, state: State) -> anyhow::Result<Result<(), String>> {
+        let log = folder.log(cell);
+        let file = File::create(&log).with_context(|| log.display().to_string())?;
         let mut commands = Vec::new();
         match state {
             State::Finished | State::Trained => {}
@@ -52,16 +57,17 @@ impl Runner {
                 folder.clear(cell)?;
                 match &cell.work {
                     Work::Train(arguments) => commands.push(self.train(folder, cell, arguments)),
-                    // The place for `purify RUN --angle A --out DIR --retrain`, RUN being the cell of that row and this seed.
-                    Work::Purify(purify) => {
-                        return Ok(Err(format!("purifying `{}` at {}° is no cell yet", purify.of, purify.angle)));
+                    Work::Purify(purified) => {
+                        let _held = self.measuring.lock().unwrap_or_else(PoisonError::into_inner);
+                        if let Err(why) = run(&mut self.purify(folder, purified), &file, &log)? {
+                            return Ok(Err(why));
+                        }
+                        commands.push(self.train_again(folder, cell, purified));
                     }
                 }
             }
         }
         commands.extend(self.benchmarks(folder, cell));
-        let log = folder.log(cell);
-        let file = File::create(&log).with_context(|| log.display().to_string())?;
         for mut command in commands {
             if let Err(why) = run(&mut command, &file, &log)? {
                 return Ok(Err(why));
@@ -82,6 +88,21 @@ impl Runner {
     fn resume(&self, folder: &Cells, cell: &Cell) -> Command {
         let mut command = self.command();
         command.args(["train", "--resume", "--name"]).arg(&cell.name).arg("--runs").arg(folder.path());
+        command
+    }
+
+    /// Measures the images of a cell and reports, in its own folder.
+    fn purify(&self, folder: &Cells, purified: &Purified) -> Command {
+        let mut command = self.command();
+        command.arg("purify").arg(folder.path().join(&purified.cell));
+        command.arg("--angle").arg(purified.angle.to_string()).args(["--on-empty", "skip"]);
+        command
+    }
+
+    /// The same, of images that are measured already, and training on what is left.
+    fn train_again(&self, folder: &Cells, cell: &Cell, purified: &Purified) -> Command {
+        let mut command = self.purify(folder, purified);
+        command.args(["--retrain", "--name"]).arg(&cell.name);
         command
     }
 

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::bail;
 
-use super::cells::{Cell, Plan};
+use super::cells::{Cell, Plan, Work};
 use super::folder::{Cells, State};
 use super::process::Runner;
 use crate::interrupt::{self, Interrupted};
@@ -25,23 +25,21 @@ pub(super) fn work(
     runner: &Runner,
     jobs: NonZeroUsize,
 ) -> anyhow::Result<BTreeMap<String, String>> {
-    let left: VecDeque<&Cell> = plan.cells.iter().filter(|cell| folder.state(cell) != State::Finished).collect();
+    let left: Vec<&Cell> = plan.cells.iter().filter(|cell| folder.state(cell) != State::Finished).collect();
     let board = Mutex::new(Board { total: left.len(), done: 0, since: Instant::now(), failures: BTreeMap::new() });
-    let queue = Mutex::new(left);
-    let sitting = Sitting { folder, runner, queue: &queue, board: &board };
-    let ended: Vec<anyhow::Result<()>> = thread::scope(|scope| {
-        let workers: Vec<_> = (0..jobs.get()).map(|_| scope.spawn(|| sitting.work())).collect();
-        workers
-            .into_iter()
-            .map(|worker| worker.join().unwrap_or_else(|_| bail!("a worker of the ablation panicked")))
-            .collect()
+    // What is made of another cell comes after all that could be that cell.
+    let (trained, purified): (VecDeque<&Cell>, _) =
+        left.into_iter().partition(|cell| matches!(cell.work, Work::Train(_)));
+    let ended = [trained, purified].into_iter().try_for_each(|cells| {
+        let sitting = Sitting { folder, runner, queue: &Mutex::new(cells), board: &board };
+        sitting.work_by(jobs)
     });
     let board = lock(&board);
     let stopped = |error: anyhow::Error| {
         let how_far = format!("stopped with {} of {} cells to go; the same command goes on", board.left(), board.total);
         if error.is::<Interrupted>() { error.context(how_far) } else { error }
     };
-    ended.into_iter().collect::<anyhow::Result<()>>().map_err(stopped)?;
+    ended.map_err(stopped)?;
     Ok(board.failures.clone())
 }
 
@@ -54,6 +52,18 @@ struct Sitting<'a> {
 }
 
 impl Sitting<'_> {
+    /// Works with so many workers side by side.
+    fn work_by(&self, jobs: NonZeroUsize) -> anyhow::Result<()> {
+        thread::scope(|scope| {
+            let workers: Vec<_> = (0..jobs.get()).map(|_| scope.spawn(|| self.work())).collect();
+            let ended: Vec<anyhow::Result<()>> = workers
+                .into_iter()
+                .map(|worker| worker.join().unwrap_or_else(|_| bail!("a worker of the ablation panicked")))
+                .collect();
+            ended.into_iter().collect()
+        })
+    }
+
     /// Takes cells until there are no more.
     fn work(&self) -> anyhow::Result<()> {
         loop {

@@ -105,6 +105,47 @@ fn cells_do_not_depend_on_what_runs_beside_them() {
 }
 
 #[test]
+fn a_row_may_be_another_rows_set_purified_and_trained_again() {
+    let folder = tempdir().unwrap();
+    let rows = r#"
+[[rows]]
+name = "three"
+set.loss = { name = "arcface", sub_centers = 3 }
+
+[[rows]]
+name = "dropped at 89"
+purify = { of = "three", angle = 89 }
+
+[[rows]]
+name = "dropped at 120"
+purify = { of = "three", angle = 120 }
+
+[[rows]]
+name = "of one center"
+purify = { of = "arcface", angle = 89 }
+"#;
+    let text = format!("{TINY}{rows}").replace("epochs = 2", "epochs = 1");
+    let chosen = ["--seeds", "1", "--jobs", "2", "--only", "arcface,three,dropped at 89,dropped at 120,of one center"];
+    let output = succeed(ablate(folder.path(), &text, &chosen).arg("--json"));
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let rows = document["comparisons"][0]["rows"].as_array().unwrap();
+    let accuracy = |row: usize| rows[row]["figures"][0]["values"][0].as_f64();
+    assert!((1..4).all(|row| accuracy(row).is_some()), "{rows:?}");
+    assert!(rows[4]["failures"]["0"].as_str().unwrap().contains("sub-centers"), "{}", rows[4]);
+    let run = folder.path().join("runs/ablate-tiny");
+    let config = std::fs::read_to_string(run.join("dropped-at-89-seed0/config.toml")).unwrap();
+    assert!(config.contains("sub_centers = 1") && config.contains("purify-89"), "{config}");
+    assert!(run.join("three-seed0/purify-120/purify.json").is_file());
+    // Another angle is another cell.
+    let other = text.replace("angle = 120", "angle = 100");
+    let words = fail(&mut ablate(folder.path(), &other, &chosen));
+    assert!(
+        words.contains("purify.angle of the cell `dropped-at-120-seed0` was 120.0 and would now be 100.0"),
+        "{words}"
+    );
+}
+
+#[test]
 fn an_unfinished_cell_goes_on_and_a_broken_one_begins_anew() {
     let folder = tempdir().unwrap();
     let rows = ["--only", "arcface,softmax", "--seeds", "1"];
