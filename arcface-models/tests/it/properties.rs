@@ -79,7 +79,7 @@ fn blocks_that_are_recomputed_change_no_byte() {
             let numbers = training_pass(&network, &images(4, 32, DType::F32));
             network.commit_statistics().unwrap();
             let state = network.state_dict().unwrap();
-            (numbers, state.values().map(|tensor| values(tensor)).collect::<Vec<_>>())
+            (numbers, state.values().map(values).collect::<Vec<_>>())
         };
         let kept = pass(&[]);
         assert!(pass(&["all"]) == kept && pass(&[part]) == kept);
