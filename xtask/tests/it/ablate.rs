@@ -246,7 +246,8 @@ fn an_interrupted_ablation_goes_on() {
     assert!(said.contains("stopped with 1 of 1 cells to go; the same command goes on"), "{said}");
     let run = folder.path().join("runs/ablate-tiny/arcface-seed0");
     assert!(!run.join("summary.json").exists());
-    assert_eq!(std::fs::read_dir(run.join("checkpoints")).unwrap().count(), 1);
+    // One of the step at which it stopped, and those of the epochs before.
+    assert_ne!(std::fs::read_dir(run.join("checkpoints")).unwrap().count(), 0);
 }
 
 #[test]
