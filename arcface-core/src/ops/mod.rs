@@ -36,4 +36,5 @@ pub use dropout::{DropKey, dropout};
 pub use folded_conv::FoldedConv;
 pub use layout::{channels_first, channels_last};
 pub use linear::linear;
+pub use pointwise::Panels;
 pub use prelu::prelu;

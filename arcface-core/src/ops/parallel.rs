@@ -61,6 +61,11 @@ pub(crate) struct Scattered<T> {
 unsafe impl<T: Send> Sync for Scattered<T> {}
 
 impl<T: Copy> Scattered<T> {
+    /// All of `values`, for as long as they are borrowed.
+    pub(crate) fn of(values: &mut [T]) -> Self {
+        Self { start: values.as_mut_ptr(), len: values.len() }
+    }
+
     /// Writes `values` from element `at` on.
     ///
     /// # Safety

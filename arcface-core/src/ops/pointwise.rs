@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use super::element::Element;
 use super::finish::Finish;
 use super::geometry::Geometry;
+use super::matmul::MatRef;
 use super::parallel::{Scattered, build_scattered, piece, pieces, sum_parts};
 use super::simd::MulAdd;
 
@@ -82,6 +83,48 @@ pub(crate) fn weight_gradient<T: Element>(g: &Geometry, x: &[T], dy: &[T]) -> Ve
             });
         });
     })
+}
+
+/// A matrix that many rows are multiplied with, arranged once: the rows are read as they lie, without being packed.
+#[derive(Debug, Clone)]
+pub struct Panels<T> {
+    values: Vec<T>,
+    rows: usize,
+    cols: usize,
+}
+
+impl<T: Element> Panels<T> {
+    /// Those of `matrix` (k, n).
+    ///
+    /// ```
+    /// use arcface_core::ops::{Panels, matmul::MatRef};
+    /// let panels = Panels::new(MatRef::new(&[1.0, 2.0, 3.0, 4.0], 2, 2));
+    /// let mut product = [0.0; 2];
+    /// panels.multiply(&[1.0, 10.0], &mut product);
+    /// assert_eq!(product, [31.0, 42.0]);
+    /// ```
+    pub fn new(matrix: MatRef<'_, T>) -> Self {
+        let value = |row, col| matrix.data[row * matrix.row_stride + col * matrix.col_stride];
+        Self { values: panels(matrix.rows, matrix.cols, value), rows: matrix.rows, cols: matrix.cols }
+    }
+
+    /// out ← x·matrix on this thread.
+    ///
+    /// # Shapes
+    /// x (m, k), out (m, n), both row-major without gaps.
+    ///
+    /// # Panics
+    /// If the lengths do not fit: a fault of the calling kernel.
+    pub fn multiply(&self, x: &[T], out: &mut [T]) {
+        let count = x.len() / self.rows;
+        assert_eq!((x.len(), out.len()), (count * self.rows, count * self.cols), "panels: the rows do not fit");
+        let y = Scattered::of(out);
+        for first in (0..count).step_by(BLOCK) {
+            let rows = &x[first * self.rows..count.min(first + BLOCK) * self.rows];
+            let to = Target { y: &y, first, cols: self.cols, finish: Finish::none() };
+            multiply_block(rows, self.rows, &self.values, &to);
+        }
+    }
 }
 
 /// Rows that the registers of any processor hold; a multiple of those that fewer registers do.

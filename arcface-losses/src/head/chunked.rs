@@ -11,6 +11,7 @@
 
 use std::ops::Range;
 
+use arcface_core::ops::Panels;
 use arcface_core::ops::element::Element;
 use arcface_core::ops::matmul::{Accumulate, MatMut, MatRef, product};
 use arcface_core::sphere::NORM_FLOOR;
@@ -97,6 +98,8 @@ impl LogSum {
 /// A batch on its way through the classes.
 struct Walk<'a, T> {
     x: &'a UnitRows<'a, T>,
+    /// x̂ᵀ (D, B), which centers are multiplied with as they lie.
+    columns: Panels<T>,
     centers: Centers<'a, T>,
     rows: &'a [RowTarget],
     rule: RowRule,
@@ -112,10 +115,29 @@ struct Scratch<'a, T> {
     centers: &'a mut [T],
     /// Cosines, and what becomes of them (B, n·K).
     cosines: &'a mut [T],
+    /// Products (n·K, B).
+    products: &'a mut [T],
     /// 1/‖W_jk‖ (n·K).
     inverses: &'a mut [T],
     /// One cosine per class (n).
     pooled: &'a mut [T],
+}
+
+/// The transpose of `products` (n, B), each row times its factor, in squares that stay in the first-level cache.
+fn turn<T: Element>(products: &[T], factors: &[T], cosines: &mut [T]) {
+    const SIDE: usize = 16;
+    let (columns, rows) = (factors.len(), products.len() / factors.len().max(1));
+    for first in (0..rows).step_by(SIDE) {
+        for start in (0..columns).step_by(SIDE) {
+            let end = columns.min(start + SIDE);
+            for row in first..rows.min(first + SIDE) {
+                let out = &mut cosines[row * columns..][start..end];
+                for (out, column) in out.iter_mut().zip(start..end) {
+                    *out = products[column * rows + row] * factors[column];
+                }
+            }
+        }
+    }
 }
 
 impl<'a, T: Element> Walk<'a, T> {
@@ -129,7 +151,8 @@ impl<'a, T: Element> Walk<'a, T> {
         let chunk = chunk_len(chunk, centers.len(), centers.width);
         let parts = (PARTS_BYTES / (x.unit.len() * size_of::<T>())).clamp(FEWEST_PARTS, PARTS);
         let part = centers.len().div_ceil(chunk).div_ceil(parts) * chunk;
-        Self { x, centers, rows, rule, chunk, part }
+        let columns = Panels::new(x.matrix().transposed());
+        Self { x, columns, centers, rows, rule, chunk, part }
     }
 
     /// The first walk; `regions` (C, K, D) keeps cosines and inverse norms for the second.
@@ -146,8 +169,8 @@ impl<'a, T: Element> Walk<'a, T> {
     fn part_log_sums(&self, part: usize, regions: &mut [T]) -> Vec<LogSum> {
         let mut sums = vec![LogSum::EMPTY; self.rows.len()];
         self.each_chunk(part, regions, |classes, region, scratch| {
-            let Scratch { centers, cosines, inverses, pooled } = scratch;
-            self.cosines(self.centers.range(classes.clone(), centers), cosines, inverses);
+            let Scratch { centers, cosines, products, inverses, pooled } = scratch;
+            self.cosines(self.centers.range(classes.clone(), centers), products, cosines, inverses);
             if self.keeps() {
                 region[..cosines.len()].copy_from_slice(cosines);
                 region[cosines.len()..][..inverses.len()].copy_from_slice(inverses);
@@ -173,13 +196,13 @@ impl<'a, T: Element> Walk<'a, T> {
     fn part_gradients(&self, part: usize, sums: &[LogSum], finished: &[Finished], regions: &mut [T]) -> Vec<T> {
         let mut d_x = vec![T::ZERO; self.x.unit.len()];
         self.each_chunk(part, regions, |classes, region, scratch| {
-            let Scratch { centers, cosines, inverses, pooled } = scratch;
+            let Scratch { centers, cosines, products, inverses, pooled } = scratch;
             let centers = self.centers.range(classes.clone(), centers);
             if self.keeps() {
                 cosines.copy_from_slice(&region[..cosines.len()]);
                 inverses.copy_from_slice(&region[cosines.len()..][..inverses.len()]);
             } else {
-                self.cosines(centers, cosines, inverses);
+                self.cosines(centers, products, cosines, inverses);
             }
             let rows = self.rows.iter().zip(sums).zip(finished);
             for (((row, sum), finished), cosines) in rows.zip(cosines.chunks_exact_mut(inverses.len())) {
@@ -195,17 +218,20 @@ impl<'a, T: Element> Walk<'a, T> {
     /// Calls `work` with the classes of each chunk of a part, in order, their region and memory of the right size.
     fn each_chunk(&self, part: usize, regions: &mut [T], mut work: impl FnMut(Range<usize>, &mut [T], Scratch<'_, T>)) {
         let most = self.chunk * self.rule.sub_centers;
-        let sizes = [self.centers.scratch_len(self.chunk), self.rows.len() * most, most, self.chunk];
+        let cosines = self.rows.len() * most;
+        let sizes = [self.centers.scratch_len(self.chunk), cosines, cosines, most, self.chunk];
         T::with_scratch(sizes.iter().sum(), |scratch| {
             let (centers, rest) = scratch.split_at_mut(sizes[0]);
             let (cosines, rest) = rest.split_at_mut(sizes[1]);
-            let (inverses, pooled) = rest.split_at_mut(sizes[2]);
+            let (products, rest) = rest.split_at_mut(sizes[2]);
+            let (inverses, pooled) = rest.split_at_mut(sizes[3]);
             for (index, region) in regions.chunks_mut(self.chunk * self.centers.width).enumerate() {
                 let (first, len) = (part * self.part + index * self.chunk, region.len() / self.centers.width);
                 let columns = len * self.rule.sub_centers;
                 let scratch = Scratch {
                     centers: &mut *centers,
                     cosines: &mut cosines[..self.rows.len() * columns],
+                    products: &mut products[..self.rows.len() * columns],
                     inverses: &mut inverses[..columns],
                     pooled: &mut pooled[..len],
                 };
@@ -219,23 +245,23 @@ impl<'a, T: Element> Walk<'a, T> {
         self.rows.len() < self.x.width
     }
 
-    /// Cosines (B, n·K) and inverse norms (n·K) of `centers` (n, K, D).
-    fn cosines(&self, centers: &[T], cosines: &mut [T], inverses: &mut [T]) {
+    /// Cosines (B, n·K) and inverse norms (n·K) of `centers` (n, K, D), with room for products (n·K, B).
+    fn cosines(&self, centers: &[T], products: &mut [T], cosines: &mut [T], inverses: &mut [T]) {
         let width = self.x.width;
         // First, since reading row after row brings the centers near the core faster than a product does.
         for (inverse, center) in inverses.iter_mut().zip(centers.chunks_exact(width)) {
             *inverse = T::from_f64(1.0 / dot(center, center).sqrt().max(NORM_FLOOR));
         }
-        let w = MatRef::new(centers, inverses.len(), width);
-        let out = MatMut::new(cosines, self.rows.len(), inverses.len());
-        product(self.x.matrix(), w.transposed(), out, Accumulate::Replace);
-        cosines.chunks_exact_mut(inverses.len()).for_each(|row| multiply(row, inverses));
+        self.columns.multiply(centers, products);
+        turn(products, inverses, cosines);
     }
 
     fn row_log_sum(&self, row: &RowTarget, cosines: &[T], classes: &Range<usize>, pooled: &mut [T]) -> LogSum {
         let lowest = T::from_f64(f64::NEG_INFINITY);
         self.pool(cosines, pooled);
-        harden(pooled, self.hardness(row));
+        if self.rule.non_target != NonTarget::Plain {
+            harden(pooled, self.hardness(row));
+        }
         if classes.contains(&row.label) {
             pooled[row.label - classes.start] = lowest;
         }
@@ -257,11 +283,12 @@ impl<'a, T: Element> Walk<'a, T> {
         pooled: &mut [T],
     ) {
         let k = self.rule.sub_centers;
-        self.pool(cosines, pooled);
-        exponential_gradient(pooled, self.hardness(row), self.exponent(*sum), T::from_f64(finished.factor));
+        let (hardness, exponent, factor) = (self.hardness(row), self.exponent(*sum), T::from_f64(finished.factor));
         if k == 1 {
-            cosines.copy_from_slice(pooled);
+            exponential_gradient(cosines, hardness, exponent, factor);
         } else {
+            self.pool(cosines, pooled);
+            exponential_gradient(pooled, hardness, exponent, factor);
             let classes = cosines.chunks_exact_mut(k).zip(&*pooled);
             classes.for_each(|(cosines, gradient)| self.rule.pool.spread(gradient.to_f64(), cosines));
         }
