@@ -21,8 +21,8 @@ use super::dense::{Input, Output, Rule, mean_loss};
 use super::lanes::{
     Exponent, Hardness, dot, exponential_gradient, exponential_sum, harden, largest, multiply, take_away,
 };
-use super::meeting::{Centers, meet, row_rule};
-use super::rows::{Finished, RowResult, RowRule, RowTarget, finish, spread_target};
+use super::meeting::{Centers, add_own_gradients, meet, row_rule};
+use super::rows::{Finished, RowResult, RowRule, RowTarget, finish};
 use super::unit::UnitRows;
 use crate::margin::{Margin, NonTarget};
 use crate::options::Chunk;
@@ -54,14 +54,9 @@ pub(crate) fn forward<T: Element>(
     let d_x = walk.gradients(&sums, &finished, &mut d_centers);
     let results: Vec<RowResult> = finished.iter().map(|row| row.result).collect();
     let d_norms: Vec<f64> = results.iter().map(|row| row.d_norm).collect();
-    Output {
-        loss: mean_loss(&results),
-        d_embeddings: x.pull_back(&d_x, &[], &d_norms),
-        d_centers,
-        d_bias: Vec::new(),
-        classes: None,
-        target_cosines,
-    }
+    let mut d_embeddings = x.pull_back(&d_x, &[], &d_norms);
+    add_own_gradients(&x, &centers, rule, (&rows, &results), &mut d_embeddings, &mut d_centers);
+    Output { loss: mean_loss(&results), d_embeddings, d_centers, d_bias: Vec::new(), classes: None, target_cosines }
 }
 
 /// Classes in a chunk: those asked for, or as many as stay near the core and give every part one.
@@ -293,8 +288,8 @@ impl<'a, T: Element> Walk<'a, T> {
             classes.for_each(|(cosines, gradient)| self.rule.pool.spread(gradient.to_f64(), cosines));
         }
         if classes.contains(&row.label) {
-            let own = &mut cosines[(row.label - classes.start) * k..][..k];
-            spread_target(self.rule.pool, finished.d_target, &row.cosines, own);
+            // `add_own_gradients` has them.
+            cosines[(row.label - classes.start) * k..][..k].fill(T::ZERO);
         }
     }
 

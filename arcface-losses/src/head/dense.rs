@@ -5,7 +5,7 @@ use arcface_core::ops::element::Element;
 use arcface_core::ops::matmul::{Accumulate, MatRef, matmul};
 use rayon::prelude::*;
 
-use super::meeting::{Centers, meet, row_rule};
+use super::meeting::{Centers, add_own_gradients, meet, row_rule};
 use super::rows::{RowResult, RowRule, RowTarget, replace_by_gradient};
 use super::sub_center::Pool;
 use super::terms::{self, Meeting};
@@ -75,13 +75,19 @@ pub(crate) fn forward<T: Element>(
     let term = terms::evaluate(terms, &Meeting { x: &x, w: &w, cosines: &cosines, rows: &rows, input, rule });
     rows.iter_mut().zip(&term.d_target_cosines).for_each(|(row, d_term)| row.d_term = *d_term);
     let results = softmax_rows(&mut cosines, &rows, &row_rule(rule, margin.non_target(), rows.len()));
+    for (cosines, row) in cosines.chunks_exact_mut(w.len()).zip(&rows) {
+        cosines[row.label * rule.sub_centers..][..rule.sub_centers].fill(T::ZERO);
+    }
     let d_norms: Vec<f64> = results.iter().map(|row| row.d_norm).collect();
     let d_cosines = MatRef::new(&cosines, x.len(), w.len());
     let (d_x, d_w) = (product(d_cosines, w.matrix()), product(d_cosines.transposed(), x.matrix()));
+    let mut d_embeddings = x.pull_back(&d_x, &term.d_embeddings, &d_norms);
+    let mut d_centers = w.pull_back(&d_w, &term.d_centers, &[]);
+    add_own_gradients(&x, &centers, rule, (&rows, &results), &mut d_embeddings, &mut d_centers);
     Output {
         loss: mean_loss(&results) + term.value,
-        d_embeddings: x.pull_back(&d_x, &term.d_embeddings, &d_norms),
-        d_centers: w.pull_back(&d_w, &term.d_centers, &[]),
+        d_embeddings,
+        d_centers,
         d_bias: Vec::new(),
         classes: None,
         target_cosines,

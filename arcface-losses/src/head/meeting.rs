@@ -7,7 +7,7 @@ use arcface_core::ops::element::Element;
 use rayon::prelude::*;
 
 use super::dense::{Input, Rule};
-use super::rows::{RowRule, RowTarget, prepare};
+use super::rows::{RowResult, RowRule, RowTarget, prepare, spread_target};
 use super::unit::UnitRows;
 use crate::margin::{Margin, MarginBatch, NonTarget};
 
@@ -79,6 +79,31 @@ pub(crate) fn meet<T: Element>(
         (row.target, row.penalty) = (target, penalty);
     }
     (rows, target_cosines)
+}
+
+/// Adds what the target cosines give to the gradients by embeddings (B, D) and `centers` (C, K, D).
+///
+/// By both sides it is a tangent, d·(ŵ − cosθ·x̂)/‖x‖ and d·(x̂ − cosθ·ŵ)/‖w‖, and d grows as 1/sinθ where the two nearly
+/// agree. So it is made here, from the rows themselves in f64, and not by the matrix products, in whose sums it would be
+/// the small difference of large rounded numbers.
+pub(crate) fn add_own_gradients<T: Element>(
+    x: &UnitRows<'_, T>,
+    centers: &Centers<'_, T>,
+    rule: &Rule,
+    (rows, results): (&[RowTarget], &[RowResult]),
+    d_embeddings: &mut [T],
+    d_centers: &mut [T],
+) {
+    let batch = rows.iter().zip(results).zip(d_embeddings.chunks_exact_mut(x.width)).enumerate();
+    for (index, ((row, result), d_embedding)) in batch {
+        let own = UnitRows::new(centers.of(row.label), x.width);
+        let d_own = d_centers[row.label * centers.width..][..centers.width].chunks_exact_mut(x.width);
+        let gradients = spread_target(rule.pool, result.d_target, &row.cosines);
+        for (k, ((gradient, cosine), d_center)) in gradients.into_iter().zip(&row.cosines).zip(d_own).enumerate() {
+            x.add_tangent(index, &own.unit_f64(k), *cosine, gradient, d_embedding);
+            own.add_tangent(k, &x.unit_f64(index), *cosine, gradient, d_center);
+        }
+    }
 }
 
 /// The rule of every row in a batch of `batch`.

@@ -50,6 +50,8 @@ pub(crate) struct RowResult {
     pub(crate) loss: f64,
     /// dL/d‖x‖ of the batch mean.
     pub(crate) d_norm: f64,
+    /// dL/dcosθ_y of the batch mean.
+    pub(crate) d_target: f64,
 }
 
 /// Margin's rows and targets for the pooled target cosines of a batch.
@@ -78,10 +80,11 @@ pub(crate) fn replace_by_gradient<T: Element>(
 ) -> RowResult {
     non_target_logits(cosines, row, rule, logits);
     let (top, sum) = exponentials(logits);
-    let Finished { result, factor, d_target } = finish(row, rule, top, sum);
+    let Finished { result, factor } = finish(row, rule, top, sum);
     spread_non_targets(cosines, row, rule, logits, factor);
     let own = row.label * rule.sub_centers..(row.label + 1) * rule.sub_centers;
-    spread_target(rule.pool, d_target, &row.cosines, &mut cosines[own]);
+    let gradients = spread_target(rule.pool, result.d_target, &row.cosines);
+    cosines[own].iter_mut().zip(gradients).for_each(|(out, gradient)| *out = T::from_f64(gradient));
     result
 }
 
@@ -91,8 +94,6 @@ pub(crate) struct Finished {
     pub(crate) result: RowResult,
     /// s·(1 − p_y)/(B·Σ e^{z_j − max}), which makes a gradient by cosθ_j of an exponential.
     pub(crate) factor: f64,
-    /// The gradient by the pooled target cosine.
-    pub(crate) d_target: f64,
 }
 
 /// Loss and gradients of a row with R = `sum`·e^`top`.
@@ -102,10 +103,13 @@ pub(crate) fn finish(row: &RowTarget, rule: &RowRule, top: f64, sum: f64) -> Fin
     let d_logit = rule.weight * rule.scale * missing;
     let d_norm = rule.weight * row.penalty.d_norm - d_logit * row.target.d_norm;
     Finished {
-        result: RowResult { loss: softplus(gap) + row.penalty.value, d_norm },
+        result: RowResult {
+            loss: softplus(gap) + row.penalty.value,
+            d_norm,
+            d_target: row.d_term - d_logit * row.target.d_cosine,
+        },
         // Without another class there is nothing to share out.
         factor: if sum <= 0.0 { 0.0 } else { d_logit / sum },
-        d_target: row.d_term - d_logit * row.target.d_cosine,
     }
 }
 
@@ -143,11 +147,11 @@ fn spread_non_targets<T: Element>(cosines: &mut [T], row: &RowTarget, rule: &Row
     }
 }
 
-/// Writes the gradients of the target's cosines, which are known in f64.
-pub(crate) fn spread_target<T: Element>(pool: Pool, gradient: f64, cosines: &[f64], out: &mut [T]) {
+/// The gradients by the K target cosines, from that by the pooled one.
+pub(crate) fn spread_target(pool: Pool, gradient: f64, cosines: &[f64]) -> Vec<f64> {
     let mut gradients = cosines.to_vec();
     pool.spread(gradient, &mut gradients);
-    out.iter_mut().zip(gradients).for_each(|(out, gradient)| *out = T::from_f64(gradient));
+    gradients
 }
 
 /// log(1 + eˣ).

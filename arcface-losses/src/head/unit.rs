@@ -72,6 +72,15 @@ impl<'a, T: Element> UnitRows<'a, T> {
         gradient
     }
 
+    /// Adds d·(other − cosθ·x̂)/‖x‖, what `d` = dL/dcosθ gives to the gradient by row `index`; `other` has unit length.
+    pub(crate) fn add_tangent(&self, index: usize, other: &[f64], cosine: f64, d: f64, gradient: &mut [T]) {
+        let radial = if self.norms[index] < NORM_FLOOR { 0.0 } else { cosine };
+        let step = d / self.norms[index].max(NORM_FLOOR);
+        for ((out, other), unit) in gradient.iter_mut().zip(other).zip(self.unit_f64(index)) {
+            *out = T::from_f64(out.to_f64() + step * (other - radial * unit));
+        }
+    }
+
     fn pull_back_row(&self, index: usize, g: &[f64], d_norm: f64, gradient: &mut [T]) {
         let norm = self.norms[index].max(NORM_FLOOR);
         let unit = self.unit_f64(index);
