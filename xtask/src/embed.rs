@@ -93,21 +93,7 @@ impl Run<'_> {
     /// Embeds what the table lacks.
     fn fill(&self, table: &mut Table, on_corrupt: OnFault) -> anyhow::Result<()> {
         let (loader, network) = (self.loader(on_corrupt)?, self.net.backbone.inference()?);
-        let progress = Progress::new("embed", "img", self.images.len() as u64);
-        let first = table.images().div_ceil(self.presentation.batch_size) as u64;
-        for batch in loader.batches(first, loader.batches_per_epoch()) {
-            interrupt::check()?;
-            let batch = batch?;
-            let skipped = skipped(&batch, &loader.batch_indices(batch.step));
-            for (_, message) in &skipped {
-                progress.say(&format!("skipped: {message}"));
-            }
-            let rows = self.rows(&network, batch, &skipped)?;
-            table.push(&rows, skipped)?;
-            progress.at(table.images() as u64, "");
-        }
-        progress.finish();
-        Ok(())
+        fill(table, &loader, "embed", |batch, skipped| Ok((self.rows(&network, batch, &skipped)?, skipped)))
     }
 
     fn loader(&self, on_corrupt: OnFault) -> anyhow::Result<Loader> {
@@ -186,7 +172,35 @@ fn name(length: EmbeddingLength) -> &'static str {
 }
 
 /// Places of a batch that another image was put into, each with the reason.
-pub(crate) fn skipped(batch: &Batch, expected: &[usize]) -> Vec<(usize, String)> {
+pub(crate) type Skipped = Vec<(usize, String)>;
+
+/// Makes the rows that `table` lacks, batch by batch; `rows` gives those of a batch, and the places that give none.
+///
+/// # Errors
+/// If an image cannot be read, `rows` fails, the disk is full, or the user interrupts.
+pub(crate) fn fill(
+    table: &mut Table,
+    loader: &Loader,
+    what: &str,
+    mut rows: impl FnMut(Batch, Skipped) -> anyhow::Result<(Vec<f32>, Skipped)>,
+) -> anyhow::Result<()> {
+    let progress = Progress::new(what, "img", table.expected() as u64);
+    for batch in loader.batches(table.next_batch(), loader.batches_per_epoch()) {
+        interrupt::check()?;
+        let batch = batch?;
+        let skipped = skipped(&batch, &loader.batch_indices(batch.step));
+        for (_, message) in &skipped {
+            progress.say(&format!("skipped: {message}"));
+        }
+        let (rows, without) = rows(batch, skipped)?;
+        table.push(&rows, without)?;
+        progress.at(table.images() as u64, "");
+    }
+    progress.finish();
+    Ok(())
+}
+
+fn skipped(batch: &Batch, expected: &[usize]) -> Skipped {
     let places = (0..expected.len()).filter(|place| batch.indices[*place] != expected[*place]);
     places.zip(batch.skipped.iter().cloned()).collect()
 }

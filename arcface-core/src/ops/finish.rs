@@ -31,20 +31,8 @@ impl<T> Finish<'_, T> {
 }
 
 impl<T: Element> Finish<'_, T> {
-    /// Finishes the sums of `N` neighbouring channels of a pixel, from `channel` on, that will be element `at` and the
+    /// Finishes the sums of some neighbouring channels of a pixel, from `channel` on, that will be element `at` and the
     /// following ones of the output.
-    #[inline(always)]
-    pub(crate) fn lanes<const N: usize>(&self, channel: usize, at: usize, values: &mut [T; N]) {
-        if let Some(PerChannel { scale, shift, slope }) = self.channels {
-            let part = channel..channel + N;
-            bend(&scale[part.clone()], &shift[part.clone()], &slope[part], values);
-        }
-        if let Some(added) = self.added {
-            sum(&added[at..at + N], values);
-        }
-    }
-
-    /// [`lanes`](Self::lanes) for a number of channels that the compiler does not know.
     #[inline(always)]
     pub(crate) fn some(&self, channel: usize, at: usize, values: &mut [T]) {
         if let Some(PerChannel { scale, shift, slope }) = self.channels {

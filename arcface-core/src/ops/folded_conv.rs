@@ -2,13 +2,14 @@
 //! Knows no gradient; whoever wants one applies the operators one after the other.
 //!
 //! Sums are scaled, shifted and bent, and a shortcut is added, before they are written: one pass over memory where the
-//! operators one by one take four. The kernels of 1×1 convolutions are arranged once.
+//! operators one by one take four. The weights of 1×1 convolutions and of those that go by Winograd are arranged once.
 
 use candle_core::Tensor;
 
 use super::element::{Element, check_operand, check_operands};
 use super::finish::{Finish, PerChannel};
 use super::geometry::{ConvConfig, Geometry};
+use super::normaliser::Normaliser;
 use super::rows::{from_f64, to_f64, with_values};
 use super::{dense, depthwise, pointwise, winograd};
 use crate::{Error, Result, shape, with_element};
@@ -82,11 +83,7 @@ impl FoldedConv {
         if self.per_channel.is_some() {
             return Err(Error::value("folded convolution", "one batch norm, before any PReLU", "another one"));
         }
-        let (affine, statistics) = (to_f64(affine)?, to_f64(statistics)?);
-        let ((gamma, beta), (mean, variance)) = (affine.split_at(filters), statistics.split_at(filters));
-        let scale: Vec<f64> =
-            gamma.iter().zip(variance).map(|(gamma, variance)| gamma / (variance + eps).sqrt()).collect();
-        let shift: Vec<f64> = (0..filters).map(|c| beta[c] - mean[c] * scale[c]).collect();
+        let (scale, shift) = Normaliser::folded(&to_f64(affine)?, to_f64(statistics)?, eps);
         self.with_folded(&scale, &shift, &vec![1.0; filters])
     }
 

@@ -59,9 +59,24 @@ impl Normaliser {
     pub(super) fn given(x: &Tensor, affine: &Tensor, statistics: &Tensor, eps: f64) -> Result<Self> {
         let (_, channels) = check(x, affine, eps)?;
         shape::exactly(statistics, "statistics", "(2, C)", &[2, channels])?;
-        let mut mean = to_f64(statistics)?;
-        let variance = mean.split_off(channels);
-        Ok(Self::new(Moments { mean, variance }, eps, Source::Given))
+        Ok(Self::of_given(to_f64(statistics)?, eps))
+    }
+
+    /// That of means and, behind them, variances.
+    fn of_given(statistics: Vec<f64>, eps: f64) -> Self {
+        let mut mean = statistics;
+        let variance = mean.split_off(mean.len() / 2);
+        Self::new(Moments { mean, variance }, eps, Source::Given)
+    }
+
+    /// y = x·scale + shift, for `affine` γ, β behind one another and `statistics` means, variances.
+    pub(super) fn folded(affine: &[f64], statistics: Vec<f64>, eps: f64) -> (Vec<f64>, Vec<f64>) {
+        let normaliser = Self::of_given(statistics, eps);
+        let (gamma, beta) = affine.split_at(normaliser.channels());
+        let scale = normaliser.scale(gamma);
+        let shift = beta.iter().zip(&normaliser.mean).zip(&scale).map(|((beta, mean), scale)| beta - mean * scale);
+        let shift = shift.collect();
+        (scale, shift)
     }
 
     fn new(moments: Moments, eps: f64, source: Source) -> Self {

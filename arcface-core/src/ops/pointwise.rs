@@ -261,7 +261,7 @@ fn multiply_rows<M: MulAdd, T: Element, const R: usize>(
             match LANES.min(to.cols - column) {
                 // A length that the compiler knows is a move of registers.
                 LANES => {
-                    to.finish.lanes(column, at, &mut values);
+                    to.finish.some(column, at, &mut values);
                     to.y.write(at, &values);
                 }
                 width => {

@@ -98,6 +98,31 @@ impl Table {
         Ok(table)
     }
 
+    /// Removes what stands at `out` of rows that depend on anything but `key`, whole or begun.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    pub(crate) fn discard_other(out: &Path, key: &Value) -> anyhow::Result<()> {
+        let [paths, partial, log] = [".paths.txt", ".partial", ".partial.log"].map(|ending| beside(out, ending));
+        let begun = fs::read_to_string(&log).unwrap_or_default();
+        let is_begun_so = begun.lines().next() == Some(&key.to_string());
+        let begun_otherwise: &[PathBuf] = if is_begun_so { &[] } else { &[partial, log] };
+        for file in [out.to_owned(), paths].iter().chain(begun_otherwise).filter(|file| file.exists()) {
+            fs::remove_file(file).with_context(|| format!("{} cannot be removed", file.display()))?;
+        }
+        Ok(())
+    }
+
+    /// The batch that comes next, counted from 0.
+    pub(crate) fn next_batch(&self) -> u64 {
+        self.done.images.div_ceil(self.begun.batch) as u64
+    }
+
+    /// Images there are to be.
+    pub(crate) fn expected(&self) -> usize {
+        self.begun.images
+    }
+
     /// Images done, skipped ones included.
     pub(crate) fn images(&self) -> usize {
         self.done.images

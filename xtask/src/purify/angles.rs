@@ -1,7 +1,6 @@
 //! The angles between every training image and the sub-centers of its class, kept beside the run.
 //! Knows no threshold; no more than a batch of embeddings is held at a time.
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::Context;
@@ -14,10 +13,8 @@ use serde_json::{Value, json};
 use super::subject::Subject;
 use crate::digest::Digest;
 use crate::embed::format::{About, Format};
-use crate::embed::skipped;
 use crate::embed::table::{Begun, Table};
-use crate::interrupt;
-use crate::progress::Progress;
+use crate::embed::{self, Skipped};
 use crate::run::{STATE, WEIGHTS};
 use crate::train::presentation;
 use crate::verify::{Mirror, Presentation};
@@ -64,7 +61,7 @@ fn holds(path: &Path, key: &Value) -> bool {
 
 fn measure(subject: &Subject, path: &Path, key: &Value) -> anyhow::Result<()> {
     let images = subject.source.len();
-    discard_other(path, key)?;
+    Table::discard_other(path, key)?;
     let begun = Begun { key: key.clone(), images, batch: subject.config.eval.batch_size, columns: subject.per_class() };
     let about = About { name: NAME, metadata: vec![(KEY, key.to_string())] };
     let mut table = Table::open(path, Format::Safetensors, begun, about)?;
@@ -74,22 +71,6 @@ fn measure(subject: &Subject, path: &Path, key: &Value) -> anyhow::Result<()> {
     // A path with a line break would be two lines.
     let line = |index| subject.source.describe(index).replace(['\n', '\r'], " ");
     table.finish((0..images).map(line))
-}
-
-/// Removes angles that were measured of something else, whole or begun.
-fn discard_other(path: &Path, key: &Value) -> anyhow::Result<()> {
-    let [paths, partial, log] = [".paths.txt", ".partial", ".partial.log"].map(|ending| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(ending);
-        std::path::PathBuf::from(name)
-    });
-    let begun = fs::read_to_string(&log).unwrap_or_default();
-    let stale: &[&Path] =
-        if begun.lines().next() == Some(&key.to_string()) { &[path, &paths] } else { &[path, &paths, &partial, &log] };
-    for file in stale.iter().filter(|file| file.exists()) {
-        fs::remove_file(file).with_context(|| format!("{} cannot be removed", file.display()))?;
-    }
-    Ok(())
 }
 
 /// Measures what the table lacks.
@@ -102,23 +83,11 @@ fn fill(subject: &Subject, table: &mut Table) -> anyhow::Result<()> {
         ..presentation(&subject.config)
     };
     let config = LoaderConfig { on_corrupt: subject.config.data.on_corrupt, ..presentation.loader() };
-    let images = subject.source.len();
-    let loader = Loader::in_order(subject.source.clone(), (0..images).collect(), &config)?;
+    let loader = Loader::in_order(subject.source.clone(), (0..subject.source.len()).collect(), &config)?;
     let network = subject.net.backbone.inference()?;
-    let progress = Progress::new("purify", "img", images as u64);
-    let first = table.images().div_ceil(presentation.batch_size) as u64;
-    for batch in loader.batches(first, loader.batches_per_epoch()) {
-        interrupt::check()?;
-        let batch = batch?;
-        let unreadable = skipped(&batch, &loader.batch_indices(batch.step));
-        for (_, message) in &unreadable {
-            progress.say(&format!("skipped: {message}"));
-        }
-        table.push(&angles(subject, &network, &presentation, batch, &unreadable)?, Vec::new())?;
-        progress.at(table.images() as u64, "");
-    }
-    progress.finish();
-    Ok(())
+    embed::fill(table, &loader, "purify", |batch, unreadable| {
+        Ok((angles(subject, &network, &presentation, batch, &unreadable)?, Vec::new()))
+    })
 }
 
 /// K angles of each image of a batch, NaN where another image stands in for an unreadable one.
@@ -127,7 +96,7 @@ fn angles(
     network: &Inference,
     presentation: &Presentation,
     batch: Batch,
-    unreadable: &[(usize, String)],
+    unreadable: &Skipped,
 ) -> anyhow::Result<Vec<f32>> {
     let Batch { images, labels, indices, .. } = batch;
     let [embeddings, _] = presentation.embed(network, images)?;

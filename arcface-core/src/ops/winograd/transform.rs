@@ -275,7 +275,7 @@ fn store_tile<T: Element>(
             let pixel = (tile.image * tiling.out_height + row) * tiling.out_width + column;
             let at = pixel * tiling.filters + block * LANES;
             match lanes {
-                LANES => finish.lanes(block * LANES, at, values),
+                LANES => finish.some(block * LANES, at, values),
                 lanes => finish.some(block * LANES, at, &mut values[..lanes]),
             }
             // SAFETY: no other task writes this tile's pixels of these filters.
