@@ -26,6 +26,7 @@ pub(crate) mod rows;
 pub mod simd;
 mod pointwise;
 pub mod tape;
+mod wide;
 mod winograd;
 
 pub use add::add;

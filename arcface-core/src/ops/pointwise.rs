@@ -12,10 +12,9 @@ use super::finish::Finish;
 use super::geometry::Geometry;
 use super::matmul::MatRef;
 use super::parallel::{Scattered, build_scattered, piece, pieces, sum_parts};
-use super::simd::MulAdd;
+use super::simd::{LANES, MulAdd};
+use super::wide::{Left, accumulate};
 
-/// Columns of a panel: one vector of 512 bits of f32.
-const LANES: usize = 16;
 /// Rows that are multiplied with one panel after the other: they stay in the first-level cache with it.
 const BLOCK: usize = 48;
 /// Pixels whose products are summed before the next ones are arranged.
@@ -241,13 +240,16 @@ fn multiply_rows<M: MulAdd, T: Element, const R: usize>(
     let rows: [&[T]; R] = std::array::from_fn(|row| &x[row * depth..][..depth]);
     let mut sums = [[T::ZERO; LANES]; R];
     let (weight, _) = weight[..depth * LANES].as_chunks::<LANES>();
-    for (k, weight) in weight.iter().enumerate() {
-        for (row, sums) in rows.iter().zip(&mut sums) {
-            // SAFETY: there are `depth` rows of weights, and every row of `x` was cut to `depth` values.
-            #[allow(unsafe_code)]
-            let value = unsafe { *row.get_unchecked(k) };
-            for (sum, &weight) in sums.iter_mut().zip(weight) {
-                *sum = M::mul_add(value, weight, *sum);
+    let left = Left { values: x, row: depth, step: 1, steps: depth, block: 0 };
+    if !(M::IS_WIDE && accumulate(left, weight, &mut sums)) {
+        for (k, weight) in weight.iter().enumerate() {
+            for (row, sums) in rows.iter().zip(&mut sums) {
+                // SAFETY: there are `depth` rows of weights, and every row of `x` was cut to `depth` values.
+                #[allow(unsafe_code)]
+                let value = unsafe { *row.get_unchecked(k) };
+                for (sum, &weight) in sums.iter_mut().zip(weight) {
+                    *sum = M::mul_add(value, weight, *sum);
+                }
             }
         }
     }
@@ -293,10 +295,14 @@ fn add_rows<M: MulAdd, T: Element, const R: usize>(
         for (sums, dw) in sums.iter_mut().zip(dw.chunks_exact(filters)) {
             *sums = lanes(&dw[first..first + width]);
         }
-        for (left, right) in left.iter().zip(right.as_chunks::<LANES>().0) {
-            for (sums, &left) in sums.iter_mut().zip(left) {
-                for (sum, &right) in sums.iter_mut().zip(right) {
-                    *sum = M::mul_add(left, right, *sum);
+        let right = right.as_chunks::<LANES>().0;
+        let factors = Left { values: left.as_flattened(), row: 1, step: R, steps: right.len().max(1), block: 0 };
+        if !(M::IS_WIDE && accumulate(factors, right, &mut sums)) {
+            for (left, right) in left.iter().zip(right) {
+                for (sums, &left) in sums.iter_mut().zip(left) {
+                    for (sum, &right) in sums.iter_mut().zip(right) {
+                        *sum = M::mul_add(left, right, *sum);
+                    }
                 }
             }
         }

@@ -4,8 +4,9 @@
 use super::element::Element;
 use crate::{Error, Result};
 
-/// Compiles a function once for the baseline, once for AVX2 and once for AVX-512, and calls the widest that the
-/// processor has.
+/// Compiles a function once for the baseline and once for AVX2, and calls the widest that the processor has.
+///
+/// For AVX-512 the compiler makes worse vectors of plain loops than for AVX2; where it pays, it is said in instructions.
 ///
 /// The body must be plain loops over slices: what it calls is only widened if it is `#[inline(always)]`, and work that
 /// it hands to other threads is not widened at all, so call such a function inside of a parallel task. Multiplications
@@ -44,30 +45,25 @@ macro_rules! multiversion {
             }
 
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx2,avx512f,avx512bw,avx512dq,avx512vl")]
-            fn avx512<$($generics)*>($($argument: $type),*) $(-> $output)? {
-                baseline($($argument),*)
-            }
-
-            #[cfg(target_arch = "x86_64")]
-            match $crate::ops::simd::width() {
+            if $crate::ops::simd::Width::Avx2 <= $crate::ops::simd::width() {
                 // SAFETY: `width` has found every feature that the version is compiled for.
                 #[allow(unsafe_code)]
-                $crate::ops::simd::Width::Avx512 => return unsafe { avx512($($argument),*) },
-                // SAFETY: as above.
-                #[allow(unsafe_code)]
-                $crate::ops::simd::Width::Avx2 => return unsafe { avx2($($argument),*) },
-                $crate::ops::simd::Width::Baseline => {}
+                return unsafe { avx2($($argument),*) };
             }
             baseline($($argument),*)
         }
     )*};
 }
 
+/// Values that a kernel works on side by side: one vector of 512 bits of f32, two of 256.
+pub(crate) const LANES: usize = 16;
+
 /// How a version of a function made by `fused!` multiplies and adds.
 pub(crate) trait MulAdd {
     /// Rows of sixteen f32 sums that the registers hold beside what is read to make them.
     const ROWS: usize;
+    /// Whether sums are to be made by [`wide::accumulate`](super::wide::accumulate).
+    const IS_WIDE: bool = false;
 
     /// a·b + c.
     fn mul_add<T: Element>(a: T, b: T, c: T) -> T;
@@ -75,7 +71,7 @@ pub(crate) trait MulAdd {
 
 /// One instruction, one rounding: 16 registers of 256 bits or 32 of 128.
 pub(crate) struct Fused;
-/// As [`Fused`], with 32 registers of 512 bits.
+/// As [`Fused`], beside [`wide::accumulate`](super::wide::accumulate), which has 32 registers of 512 bits.
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 pub(crate) struct WideFused;
 /// A product, rounded, and a sum.
@@ -97,6 +93,7 @@ mod mul_add {
 
     impl MulAdd for WideFused {
         const ROWS: usize = 12;
+        const IS_WIDE: bool = true;
 
         #[inline(always)]
         fn mul_add<T: Element>(a: T, b: T, c: T) -> T {
@@ -126,43 +123,38 @@ pub(crate) type Baseline = Separate;
 ///
 /// All versions that fuse give the same bytes, as long as the order of a sum does not depend on `MulAdd::ROWS`.
 macro_rules! fused {
-    ($($(#[$meta:meta])* $visibility:vis fn $name:ident[$fma:ident; $($generics:tt)*](
+    ($($(#[$meta:meta])* $visibility:vis fn $name:ident[$fma:ident; $element:ident: $bound:path](
         $($argument:ident: $type:ty),* $(,)?
     ) $body:block)*) => {$(
         $(#[$meta])*
         #[allow(clippy::inline_always, clippy::too_many_arguments)]
-        $visibility fn $name<$($generics)*>($($argument: $type),*) {
+        $visibility fn $name<$element: $bound>($($argument: $type),*) {
             #[inline(always)]
-            fn any<$fma: $crate::ops::simd::MulAdd, $($generics)*>($($argument: $type),*) $body
+            fn any<$fma: $crate::ops::simd::MulAdd, $element: $bound>($($argument: $type),*) $body
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
-            fn avx2<$($generics)*>($($argument: $type),*) {
-                fused!(@call any, $crate::ops::simd::Fused, [$($generics)*], $($argument),*)
+            fn avx2<$fma: $crate::ops::simd::MulAdd, $element: $bound>($($argument: $type),*) {
+                any::<$fma, $element>($($argument),*)
             }
 
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
-            fn avx512<$($generics)*>($($argument: $type),*) {
-                fused!(@call any, $crate::ops::simd::WideFused, [$($generics)*], $($argument),*)
-            }
-
-            #[cfg(target_arch = "x86_64")]
-            match $crate::ops::simd::width() {
-                // SAFETY: `width` has found every feature that the version is compiled for.
+            {
+                use $crate::ops::simd::{Fused, WideFused, Width, width};
+                let width = width();
+                // In f64 a row of sums takes two registers of 512 bits, and the rows would not find room.
+                let is_wide = width == Width::Avx512 && size_of::<$element>() == 4;
+                // SAFETY: `width` has found every feature that the versions are compiled for.
                 #[allow(unsafe_code)]
-                $crate::ops::simd::Width::Avx512 => return unsafe { avx512($($argument),*) },
-                // SAFETY: as above.
-                #[allow(unsafe_code)]
-                $crate::ops::simd::Width::Avx2 => return unsafe { avx2($($argument),*) },
-                $crate::ops::simd::Width::Baseline => {}
+                match width {
+                    _ if is_wide => return unsafe { avx2::<WideFused, $element>($($argument),*) },
+                    Width::Avx512 | Width::Avx2 => return unsafe { avx2::<Fused, $element>($($argument),*) },
+                    Width::Baseline => {}
+                }
             }
-            fused!(@call any, $crate::ops::simd::Baseline, [$($generics)*], $($argument),*)
+            any::<$crate::ops::simd::Baseline, $element>($($argument),*)
         }
     )*};
-    (@call $any:ident, $fma:ty, [$element:ident: $bound:path], $($argument:ident),*) => {
-        $any::<$fma, $element>($($argument),*)
-    };
 }
 
 /// Calls with the number of rows as a constant: 1 to 12, the most of [`MulAdd::ROWS`].

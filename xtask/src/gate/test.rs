@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
-use arcface_core::ops::simd;
+use arcface_core::ops::simd::{self, Width};
 
 use super::metadata::Workspace;
 use super::process;
@@ -34,21 +34,28 @@ pub(super) fn run(workspace: &Workspace) -> anyhow::Result<()> {
 /// Modules of tests that the operators' kernels decide.
 const OF_KERNELS: [&str; 6] = ["ops::", "conv::", "linear::", "gradients::", "oracle::", "properties::"];
 
-/// The worked examples first, so that the closing lines are those of the workspace; the kernels once more as another
-/// processor runs them.
+/// The worked examples first, so that the closing lines are those of the workspace; the kernels once more as narrower
+/// processors run them.
 fn commands(workspace: &Workspace) -> Vec<Command> {
-    let mut narrow = process::cargo(&workspace.root);
-    narrow.env(simd::LIMIT, "baseline").env("RAYON_NUM_THREADS", "1");
-    narrow
-        .args(["test", "--workspace", "--no-fail-fast", "--lib", "--test", "it", "--", "--show-output"])
-        .args(OF_KERNELS);
     let mut whole: Vec<Command> = workspace.examples().chain([process::cargo(&workspace.root)]).collect();
     for command in &mut whole {
         command.args(["test", "--workspace", "--no-fail-fast", "--", "--show-output"]);
     }
     let at = whole.len() - 1;
-    whole.insert(at, narrow);
+    let narrower = [(Width::Baseline, "baseline", "1"), (Width::Avx2, "avx2", "2")];
+    let narrower = narrower.into_iter().filter(|(width, ..)| *width < simd::width());
+    whole.splice(at..at, narrower.map(|(_, width, threads)| narrow(workspace, width, threads)));
     whole
+}
+
+/// The tests of the kernels with vectors of one width.
+fn narrow(workspace: &Workspace, width: &str, threads: &str) -> Command {
+    let mut command = process::cargo(&workspace.root);
+    command.env(simd::LIMIT, width).env("RAYON_NUM_THREADS", threads);
+    command
+        .args(["test", "--workspace", "--no-fail-fast", "--lib", "--test", "it", "--", "--show-output"])
+        .args(OF_KERNELS);
+    command
 }
 
 fn place(command: &Command) -> String {

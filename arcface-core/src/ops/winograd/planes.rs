@@ -6,9 +6,10 @@
 use crate::ops::element::Element;
 use crate::ops::parallel::piece;
 use crate::ops::simd::MulAdd;
+use crate::ops::wide::{Left, accumulate};
 
-/// Columns of a panel: one vector of 512 bits of f32.
-pub(super) const LANES: usize = 16;
+pub(super) use crate::ops::simd::LANES;
+
 /// Products of a tile.
 pub(super) const PLANES: usize = 36;
 
@@ -115,13 +116,17 @@ fn multiply_rows<M: MulAdd, T: Element, const R: usize>(
     if sum == Sum::GoOn {
         sums.as_flattened_mut().copy_from_slice(to);
     }
-    for (from, weight) in from.chunks(panel).zip(weight.chunks_exact(LANES * LANES)) {
-        let from = &from[..R * LANES];
-        for (column, weight) in weight.chunks_exact(LANES).enumerate() {
-            for (row, sums) in sums.iter_mut().enumerate() {
-                let value = from[row * LANES + column];
-                for (sum, &weight) in sums.iter_mut().zip(weight) {
-                    *sum = M::mul_add(value, weight, *sum);
+    let weight = weight.as_chunks::<LANES>().0;
+    let left = Left { values: from, row: LANES, step: 1, steps: LANES, block: panel };
+    if !(M::IS_WIDE && accumulate(left, weight, &mut sums)) {
+        for (from, weight) in from.chunks(panel).zip(weight.chunks_exact(LANES)) {
+            let from = &from[..R * LANES];
+            for (column, weight) in weight.iter().enumerate() {
+                for (row, sums) in sums.iter_mut().enumerate() {
+                    let value = from[row * LANES + column];
+                    for (sum, &weight) in sums.iter_mut().zip(weight) {
+                        *sum = M::mul_add(value, weight, *sum);
+                    }
                 }
             }
         }
@@ -155,11 +160,15 @@ fn multiply_columns<M: MulAdd, T: Element, const R: usize>(
     if sum == Sum::GoOn {
         sums.as_flattened_mut().copy_from_slice(to);
     }
-    for (left, right) in left.chunks_exact(LANES).zip(right.chunks_exact(LANES)) {
-        let left = &left[first..first + R];
-        for (sums, &left) in sums.iter_mut().zip(left) {
-            for (sum, &right) in sums.iter_mut().zip(right) {
-                *sum = M::mul_add(left, right, *sum);
+    let right = right.as_chunks::<LANES>().0;
+    let factors = Left { values: &left[first..], row: 1, step: LANES, steps: right.len().max(1), block: 0 };
+    if !(M::IS_WIDE && accumulate(factors, right, &mut sums)) {
+        for (left, right) in left.chunks_exact(LANES).zip(right) {
+            let left = &left[first..first + R];
+            for (sums, &left) in sums.iter_mut().zip(left) {
+                for (sum, &right) in sums.iter_mut().zip(right) {
+                    *sum = M::mul_add(left, right, *sum);
+                }
             }
         }
     }
