@@ -1,4 +1,4 @@
-//! Face verification as figures: distances of pairs, accuracy by folds, ROC, TAR at FAR, plots and tables.
+//! Face verification as figures: distances of pairs, accuracy by folds, ROC, TAR at FAR, angles, plots and tables.
 //! Runs no model and opens no image: embeddings, pairs and scores come in as values.
 //!
 //! ```
@@ -13,6 +13,7 @@
 //! # Ok::<(), arcface_core::Error>(())
 //! ```
 
+pub mod angles;
 pub mod baseline;
 pub mod bootstrap;
 pub mod comparison;

@@ -53,7 +53,7 @@ impl Embeddings {
     fn from_rows(rows: &[f64], size: usize) -> Result<Self> {
         let mut values = Vec::with_capacity(rows.len());
         for (index, row) in rows.chunks_exact(size).enumerate() {
-            let length = row_length(index, row)?;
+            let length = length(|| format!("embedding {index}"), row)?;
             values.extend(row.iter().map(|value| (value / length) as f32));
         }
         Ok(Self { values, size })
@@ -109,20 +109,22 @@ impl Embeddings {
     }
 }
 
-fn check_rows(what: &str, values: usize, size: usize) -> Result<()> {
+/// That `values` values are whole rows of `size`.
+pub(crate) fn check_rows(what: &str, values: usize, size: usize) -> Result<()> {
     if size == 0 || !values.is_multiple_of(size) {
         return Err(Error::value(what, format!("whole rows of {size} values"), format!("{values} values")));
     }
     Ok(())
 }
 
-fn row_length(index: usize, row: &[f64]) -> Result<f64> {
+/// The length of a vector that has a direction.
+pub(crate) fn length(name: impl FnOnce() -> String, row: &[f64]) -> Result<f64> {
     let length = row.iter().map(|value| value * value).sum::<f64>().sqrt();
     if 0.0 < length && length < f64::INFINITY {
         return Ok(length);
     }
     let expected = "a finite vector that is not zero (an untrained or diverged network gives others)";
-    Err(Error::value(format!("embedding {index}"), expected, format!("length {length}")))
+    Err(Error::value(name(), expected, format!("length {length}")))
 }
 
 /// Σ (a − b)², clamped because rounded unit vectors may lie a little more than 2 apart.

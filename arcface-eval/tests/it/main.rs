@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod angles;
 mod baseline;
 mod bootstrap;
 mod comparison;
