@@ -7,7 +7,7 @@ use arcface_core::{Error, Result};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::style::{FONT, GRID, TEXT, TITLE, colour, draw, short};
+use super::style::{FONT, GRID, TEXT, TITLE, colour, draw, short, shortened};
 use crate::comparison::{Comparison, Figure, Row};
 
 const WIDTH: u32 = 760;
@@ -189,7 +189,9 @@ fn draw_row(
 ) -> Result<(), Box<dyn std::error::Error>> {
     let anchor = Pos::new(HPos::Right, VPos::Center);
     let style = (FONT, TEXT).into_text_style(chart.plotting_area()).pos(anchor);
-    chart.draw_series([EmptyElement::at((left, place)) + Text::new(shortened(&row.name), (-10, 0), style)])?;
+    chart.draw_series([
+        EmptyElement::at((left, place)) + Text::new(shortened(&row.name, MOST_LETTERS), (-10, 0), style)
+    ])?;
     let Some(accuracy) = row.figure("accuracy") else {
         let grey = BLACK.mix(0.6);
         let style = (FONT, TEXT).into_text_style(chart.plotting_area()).color(&grey);
@@ -206,13 +208,6 @@ fn draw_row(
     chart.draw_series(dots)?;
     chart.draw_series([PathElement::new([(mean, place - 0.35), (mean, place + 0.35)], BLACK.stroke_width(2))])?;
     Ok(())
-}
-
-fn shortened(name: &str) -> String {
-    if name.chars().count() <= MOST_LETTERS {
-        return name.to_owned();
-    }
-    name.chars().take(MOST_LETTERS - 1).chain(['…']).collect()
 }
 
 /// In percent.

@@ -4,11 +4,10 @@
 use arcface_core::{Error, Result};
 use plotters::prelude::*;
 
-use super::style::{Canvas, FONT, GRID, TEXT, TITLE, colour, draw, short};
+use super::style::{Canvas, FONT, GRID, TEXT, TITLE, TITLE_HEIGHT, bounds, colour, draw, short};
 
 const WIDTH: u32 = 720;
 const PANEL_HEIGHT: u32 = 220;
-const TITLE_HEIGHT: u32 = 36;
 /// More points than this on one line are thinned: a picture cannot show them.
 const MOST_POINTS: usize = 2000;
 /// So few points are marked, since a line alone would not show where they are.
@@ -124,16 +123,6 @@ fn steps(panels: &[Panel<'_>]) -> (f64, f64) {
 /// Range of a panel's values, with a little air.
 fn values(panel: &Panel<'_>) -> (f64, f64) {
     bounds(panel.curves.iter().flat_map(|curve| finite(&curve.points)).map(|(_, value)| value), 0.05)
-}
-
-fn bounds(values: impl Iterator<Item = f64>, air: f64) -> (f64, f64) {
-    let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
-    if low < high {
-        let air = air * (high - low);
-        return (low - air, high + air);
-    }
-    // One value, or none at all: an axis still needs length.
-    if low.is_finite() { (low - 0.5, low + 0.5) } else { (0.0, 1.0) }
 }
 
 fn finite(points: &[(f64, f64)]) -> impl Iterator<Item = (f64, f64)> {

@@ -4,8 +4,12 @@
 use arcface_core::{Error, Result};
 use plotters::prelude::*;
 
-use super::style::{FONT, GRID, TEXT, TITLE, colour, draw, short};
+use super::style::{Canvas, FONT, GRID, TEXT, TITLE, TITLE_HEIGHT, bounds, check_finite, colour, draw, short};
 
+const WIDTH: u32 = 640;
+const HEIGHT: u32 = 400;
+/// Of a panel among others.
+const PANEL_HEIGHT: u32 = 300;
 const BINS: usize = 60;
 
 /// Scores of several kinds in one plot.
@@ -68,7 +72,47 @@ pub fn histogram(what: &str, genuine: &[f64], impostor: &[f64], threshold: Optio
 /// # Errors
 /// If a score is not finite, or there is none at all.
 pub fn distributions(plot: &Distributions<'_>) -> Result<String> {
-    let (low, high) = range(plot.series)?;
+    let range = range(plot)?;
+    draw(WIDTH, HEIGHT, |canvas| draw_distributions(canvas, plot, range, SeriesLabelPosition::UpperLeft))
+}
+
+/// Draws several plots of scores above each other over one range of scores as SVG, each as [`distributions`] draws it.
+///
+/// # Errors
+/// If there is no panel, a score is not finite, or a panel has none at all.
+///
+/// # Example
+/// ```
+/// use arcface_eval::report::{Distributions, distribution_panels};
+/// let panel = |title, angles| Distributions { title, quantity: "θ, degrees", of: "images", series: angles, mark: None };
+/// let svg = distribution_panels("Angles to the class center", &[
+///     panel("softmax", &[("start", &[89.0, 91.0]), ("end", &[45.0, 50.0])]),
+///     panel("ArcFace", &[("start", &[89.0, 91.0]), ("end", &[30.0, 35.0])]),
+/// ])?;
+/// assert!(svg.contains("softmax") && svg.contains("ArcFace"));
+/// # Ok::<(), arcface_core::Error>(())
+/// ```
+pub fn distribution_panels(title: &str, panels: &[Distributions<'_>]) -> Result<String> {
+    if panels.is_empty() {
+        return Err(Error::value("panels of a plot", "at least one", 0));
+    }
+    let ranges = panels.iter().map(range).collect::<Result<Vec<_>>>()?;
+    let all = bounds(ranges.iter().flat_map(|&(low, high)| [low, high]), 0.0);
+    draw(WIDTH, TITLE_HEIGHT + PANEL_HEIGHT * panels.len() as u32, |canvas| {
+        let areas = canvas.titled(title, (FONT, TITLE))?.split_evenly((panels.len(), 1));
+        for (area, panel) in areas.iter().zip(panels) {
+            draw_distributions(area, panel, all, emptier_corner(panel.series, all))?;
+        }
+        Ok(())
+    })
+}
+
+fn draw_distributions(
+    area: &Canvas<'_>,
+    plot: &Distributions<'_>,
+    (low, high): (f64, f64),
+    legend: SeriesLabelPosition,
+) -> Result<(), Box<dyn std::error::Error>> {
     let kinds: Vec<(&str, Vec<f64>)> = plot
         .series
         .iter()
@@ -76,60 +120,66 @@ pub fn distributions(plot: &Distributions<'_>) -> Result<String> {
         .map(|(name, scores)| (*name, shares(scores, low, high)))
         .collect();
     let top = kinds.iter().flat_map(|(_, shares)| shares).fold(0.0, |top: f64, &share| top.max(share));
-    draw(640, 400, |canvas| {
-        let mut chart = ChartBuilder::on(canvas)
-            .caption(plot.title, (FONT, TITLE))
-            .margin(12)
-            .x_label_area_size(44)
-            .y_label_area_size(56)
-            .build_cartesian_2d(low..high, 0.0..110.0 * top)?;
+    let mut chart = ChartBuilder::on(area)
+        .caption(plot.title, (FONT, TITLE))
+        .margin(12)
+        .x_label_area_size(44)
+        .y_label_area_size(56)
+        .build_cartesian_2d(low..high, 0.0..110.0 * top)?;
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .light_line_style(WHITE)
+        .bold_line_style(GRID)
+        .label_style((FONT, TEXT))
+        .x_label_formatter(&|score| short(*score))
+        .y_label_formatter(&|share| short(*share))
+        .x_desc(plot.quantity)
+        .y_desc(format!("% of the {} of a kind", plot.of))
+        .draw()?;
+    for (index, (name, shares)) in kinds.iter().enumerate() {
+        let colour = colour(index);
         chart
-            .configure_mesh()
-            .disable_x_mesh()
-            .light_line_style(WHITE)
-            .bold_line_style(GRID)
-            .label_style((FONT, TEXT))
-            .x_label_formatter(&|score| short(*score))
-            .y_label_formatter(&|share| short(*share))
-            .x_desc(plot.quantity)
-            .y_desc(format!("% of the {} of a kind", plot.of))
-            .draw()?;
-        for (index, (name, shares)) in kinds.iter().enumerate() {
-            let colour = colour(index);
-            chart
-                .draw_series(AreaSeries::new(outline(shares, low, high), 0.0, colour.mix(0.35)).border_style(colour))?
-                .label(*name)
-                .legend(move |(x, y)| Rectangle::new([(x, y - 6), (x + 16, y + 6)], colour.mix(0.6).filled()));
-        }
-        if let Some((name, mark)) = plot.mark {
-            chart
-                .draw_series(LineSeries::new([(mark, 0.0), (mark, 110.0 * top)], BLACK.stroke_width(2)))?
-                .label(format!("{name} {}", short(mark)))
-                .legend(|(x, y)| PathElement::new([(x, y), (x + 16, y)], BLACK.stroke_width(2)));
-        }
+            .draw_series(AreaSeries::new(outline(shares, low, high), 0.0, colour.mix(0.35)).border_style(colour))?
+            .label(*name)
+            .legend(move |(x, y)| Rectangle::new([(x, y - 6), (x + 16, y + 6)], colour.mix(0.6).filled()));
+    }
+    if let Some((name, mark)) = plot.mark {
         chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
-            .label_font((FONT, TEXT))
-            .background_style(WHITE.mix(0.85))
-            .border_style(GRID)
-            .draw()?;
-        Ok(())
-    })
+            .draw_series(LineSeries::new([(mark, 0.0), (mark, 110.0 * top)], BLACK.stroke_width(2)))?
+            .label(format!("{name} {}", short(mark)))
+            .legend(|(x, y)| PathElement::new([(x, y), (x + 16, y)], BLACK.stroke_width(2)));
+    }
+    chart
+        .configure_series_labels()
+        .position(legend)
+        .label_font((FONT, TEXT))
+        .background_style(WHITE.mix(0.85))
+        .border_style(GRID)
+        .draw()?;
+    Ok(())
 }
 
-fn range(series: &[(&str, &[f64])]) -> Result<(f64, f64)> {
-    let scores = || series.iter().flat_map(|(_, scores)| *scores).copied();
+/// The upper corner on the side whose highest bar is lower.
+fn emptier_corner(series: &[(&str, &[f64])], (low, high): (f64, f64)) -> SeriesLabelPosition {
+    let mut tops = [0.0_f64; 2];
+    for (_, scores) in series {
+        for (bin, share) in shares(scores, low, high).into_iter().enumerate() {
+            let side = 2 * bin / BINS;
+            tops[side] = tops[side].max(share);
+        }
+    }
+    if tops[1] < tops[0] { SeriesLabelPosition::UpperRight } else { SeriesLabelPosition::UpperLeft }
+}
+
+fn range(plot: &Distributions<'_>) -> Result<(f64, f64)> {
+    let scores = || plot.series.iter().flat_map(|(_, scores)| *scores).copied();
     if scores().next().is_none() {
         return Err(Error::value("histogram", "at least one score", "none"));
     }
-    if let Some(score) = scores().find(|score| !score.is_finite()) {
-        return Err(Error::value("histogram", "finite scores", score));
-    }
-    let low = scores().fold(f64::INFINITY, f64::min);
-    let high = scores().fold(f64::NEG_INFINITY, f64::max);
-    // Equal scores alone would leave an axis without length.
-    Ok(if low < high { (low, high) } else { (low - 0.5, high + 0.5) })
+    let mark = plot.mark.map(|(_, mark)| mark);
+    check_finite(|| "histogram".to_owned(), scores().chain(mark))?;
+    Ok(bounds(scores(), 0.0))
 }
 
 /// The fraction of `scores` in each bin of [low, high].

@@ -3,21 +3,27 @@
 
 mod comparison;
 mod curves;
+mod decision;
 mod hardest;
 mod histogram;
 mod html;
+mod lines;
 mod picture;
 mod png;
 mod roc;
 mod style;
 mod table;
+mod toy;
 
 pub use comparison::{comparison_plot, comparison_table};
 pub use curves::{Curve, Panel, curves};
+pub use decision::{Decision, decisions};
 pub use hardest::{HardPair, Hardest, hardest};
-pub use histogram::{Distributions, distributions, histogram};
+pub use histogram::{Distributions, distribution_panels, distributions, histogram};
 pub use html::{ComparisonPage, Page, Plot, ShownFace, ShownPair, comparison_html, html};
+pub use lines::{Lines, lines};
 pub use picture::picture;
 pub use png::png;
 pub use roc::roc_plot;
 pub use table::table;
+pub use toy::{Toy, ToyClass, toy};

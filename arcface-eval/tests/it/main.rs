@@ -12,6 +12,7 @@ mod messages;
 mod oracle;
 mod page;
 mod pictures;
+mod plots;
 mod png;
 mod properties;
 mod significance;
