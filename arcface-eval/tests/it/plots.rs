@@ -202,7 +202,7 @@ fn points() -> impl Strategy<Value = Vec<(f64, f64)>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn odd_input_is_drawn_or_refused(points in points(), more in points(), name in "\\PC{0,40}", number in 0..30_usize) {
