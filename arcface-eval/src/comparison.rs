@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use arcface_core::{Error, Result};
 use serde::Serialize;
 
-use crate::significance::{PairedTest, holm, mean_and_deviation, paired};
+use crate::significance::{PairedTest, Prior, holm, mean_and_deviation, means_of_runs, paired_among};
 use crate::verification::{Verification, contributions, verify_folds};
 
 /// Coverage of the intervals.
@@ -130,8 +130,15 @@ pub fn compare(reference: &str, benchmarks: &[(String, Vec<Variant>)]) -> Result
 }
 
 fn on_benchmark(benchmark: &str, reference: &str, variants: &[Variant]) -> Result<Comparison> {
-    let standard = variants.iter().find(|variant| variant.name == reference);
-    let rows = variants.iter().map(|variant| row(variant, standard.filter(|standard| standard.name != variant.name)));
+    let standard = variants.iter().find(|variant| variant.name == reference).map(Judged::of).transpose()?;
+    let against = |variant: &Variant| match standard.as_ref().filter(|standard| standard.name != variant.name) {
+        Some(standard) => gains(&Judged::of(variant)?, standard),
+        None => Ok(None),
+    };
+    let gains = variants.iter().map(against).collect::<Result<Vec<_>>>()?;
+    let of_runs = gains.iter().flatten().map(|gains| means_of_runs(&gains.each));
+    let prior = Prior::of(&of_runs.collect::<Vec<_>>());
+    let rows = variants.iter().zip(&gains).map(|(variant, gains)| row(variant, gains.as_ref(), prior));
     Ok(Comparison {
         benchmark: benchmark.to_owned(),
         reference: reference.to_owned(),
@@ -139,14 +146,14 @@ fn on_benchmark(benchmark: &str, reference: &str, variants: &[Variant]) -> Resul
     })
 }
 
-fn row(variant: &Variant, reference: Option<&Variant>) -> Result<Row> {
+fn row(variant: &Variant, gains: Option<&Gains>, prior: Option<Prior>) -> Result<Row> {
     let verifications = variant.runs.values().map(Scored::verify).collect::<Result<Vec<_>>>()?;
-    let difference = reference.map(|reference| difference(variant, reference)).transpose()?.flatten();
+    let test = gains.map(|gains| paired_among(&gains.each, &gains.strata, LEVEL, prior)).transpose()?;
     Ok(Row {
         name: variant.name.clone(),
         seeds: variant.runs.keys().copied().collect(),
         figures: figures(&verifications),
-        difference,
+        difference: test.map(|test| Difference { p_holm: test.p, beyond_noise: false, test }),
         published: variant.published,
         failures: variant.failures.clone(),
     })
@@ -185,26 +192,41 @@ fn named(v: &Verification) -> Vec<(String, Option<f64>)> {
     all
 }
 
-/// The test over the seeds that both have; `None` if there is none.
-fn difference(variant: &Variant, reference: &Variant) -> Result<Option<Difference>> {
-    let mut gains = Vec::new();
-    let mut strata = Vec::new();
-    for (seed, ours) in &variant.runs {
-        let Some(theirs) = reference.runs.get(seed) else { continue };
-        if !ours.has_the_pairs_of(theirs) {
+/// A variant, with what each of its pairs contributes to its accuracy.
+struct Judged<'a> {
+    name: &'a str,
+    runs: BTreeMap<u64, (&'a Scored, Vec<f64>)>,
+}
+
+impl<'a> Judged<'a> {
+    fn of(variant: &'a Variant) -> Result<Self> {
+        let judged = variant.runs.iter().map(|(seed, run)| Ok((*seed, (run, run.contributions()?))));
+        Ok(Self { name: &variant.name, runs: judged.collect::<Result<_>>()? })
+    }
+}
+
+/// What a variant gained on the reference, for each run and pair.
+struct Gains {
+    each: Vec<Vec<f64>>,
+    /// The kind of each pair.
+    strata: Vec<usize>,
+}
+
+/// Over the seeds that both have; `None` if there is none.
+fn gains(variant: &Judged<'_>, reference: &Judged<'_>) -> Result<Option<Gains>> {
+    let (mut each, mut strata) = (Vec::new(), Vec::new());
+    for (seed, (run, ours)) in &variant.runs {
+        let Some((of_reference, theirs)) = reference.runs.get(seed) else { continue };
+        if !run.has_the_pairs_of(of_reference) {
             let what = format!("pairs of `{}` with seed {seed}", variant.name);
             return Err(Error::value(what, format!("those of `{}`", reference.name), "others"));
         }
-        let (ours_judged, theirs_judged) = (ours.contributions()?, theirs.contributions()?);
-        gains.push(ours_judged.iter().zip(theirs_judged).map(|(ours, theirs)| ours - theirs).collect::<Vec<f64>>());
-        strata = ours.same.iter().map(|same| usize::from(*same)).collect();
+        each.push(ours.iter().zip(theirs).map(|(ours, theirs)| ours - theirs).collect::<Vec<f64>>());
+        strata = run.same.iter().map(|same| usize::from(*same)).collect();
     }
     // Sets of different sizes have no units in common; their largest common part is not worth a special case.
-    if gains.is_empty() || gains.iter().any(|run| run.len() != strata.len()) {
-        return Ok(None);
-    }
-    let test = paired(&gains, &strata, LEVEL)?;
-    Ok(Some(Difference { p_holm: test.p, beyond_noise: false, test }))
+    let has_units = !each.is_empty() && each.iter().all(|run| run.len() == strata.len());
+    Ok(has_units.then_some(Gains { each, strata }))
 }
 
 /// Corrects the p values over all comparisons.

@@ -1,6 +1,7 @@
 //! Whether one system is better than another by more than noise: a paired test over runs and pairs, and Holm's correction.
 //! Knows no system: what the one gained on the other comes in, for every run and pair.
 
+mod moderate;
 mod student;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,11 @@ use arcface_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::roc::Interval;
+
+pub use moderate::Prior;
+
+/// Degrees of freedom at which t is normal to the digits that anyone reads.
+const MANY: f64 = 1e6;
 
 /// A mean difference with its interval, and how easily noise alone would have given it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -50,14 +56,26 @@ pub struct PairedTest {
 /// If there is no run, a run has not one number per unit, a number is not finite, the units are not more than their
 /// strata, or the level is not within (0, 1).
 pub fn paired(gains: &[Vec<f64>], strata: &[usize], level: f64) -> Result<PairedTest> {
+    paired_among(gains, strata, level, None)
+}
+
+/// The same as one of several tests, whose runs together tell what the variance of runs is like ([`Prior::of`]).
+///
+/// # Errors
+/// As [`paired`].
+pub fn paired_among(gains: &[Vec<f64>], strata: &[usize], level: f64, prior: Option<Prior>) -> Result<PairedTest> {
     check(gains, strata, level)?;
     let runs = gains.len();
-    let of_runs: Vec<f64> = gains.iter().map(|run| mean(run)).collect();
+    let of_runs = means_of_runs(gains);
     let of_units: Vec<f64> =
         (0..strata.len()).map(|unit| gains.iter().map(|run| run[unit]).sum::<f64>() / runs as f64).collect();
     let difference = mean(&of_runs);
     let by_units = of_stratified_mean(&of_units, strata);
-    let by_runs = (1 < runs).then(|| Part { variance: variance(&of_runs) / runs as f64, degrees: runs as f64 - 1.0 });
+    let by_runs = (1 < runs).then(|| {
+        let own = Part { variance: variance(&of_runs), degrees: runs as f64 - 1.0 };
+        let part = prior.map_or(own, |prior| prior.moderate(own));
+        Part { variance: part.variance / runs as f64, ..part }
+    });
     let total = Part::sum(&[Some(by_units), by_runs].into_iter().flatten().collect::<Vec<_>>());
     let standard_error = total.variance.sqrt();
     let reach = student::quantile(level, total.degrees) * standard_error;
@@ -69,6 +87,29 @@ pub fn paired(gains: &[Vec<f64>], strata: &[usize], level: f64) -> Result<Paired
         degrees: total.degrees,
         runs,
     })
+}
+
+/// What each run gained in the mean over its units.
+pub fn means_of_runs(gains: &[Vec<f64>]) -> Vec<f64> {
+    gains.iter().map(|run| mean(run)).collect()
+}
+
+/// Where a share lies of which `count` of `of` were seen (Wilson, Journal of the American Statistical Association 22, 1927);
+/// `None` if nothing was seen, more were than there are, or the level is not within (0, 1).
+///
+/// ```
+/// let interval = arcface_eval::significance::share(95, 100, 0.95).unwrap();
+/// assert!((interval.low - 0.8882).abs() < 1e-4 && (interval.high - 0.9785).abs() < 1e-4);
+/// ```
+pub fn share(count: usize, of: usize, level: f64) -> Option<Interval> {
+    if of == 0 || of < count || !(0.0 < level && level < 1.0) {
+        return None;
+    }
+    let (number, share) = (of as f64, count as f64 / of as f64);
+    let z2 = student::quantile(level, MANY).powi(2) / number;
+    let (middle, reach) = (share + 0.5 * z2, (z2 * (share * (1.0 - share) + 0.25 * z2)).sqrt());
+    let whole = 1.0 + z2;
+    Some(Interval { low: (middle - reach) / whole, high: (middle + reach) / whole, level })
 }
 
 /// The p values of several tests, raised so that the chance of *any* false alarm among them stays that of one.
@@ -135,7 +176,7 @@ struct Part {
 impl Part {
     fn sum(parts: &[Self]) -> Self {
         let variance: f64 = parts.iter().map(|part| part.variance).sum();
-        let uncertainty: f64 = parts.iter().map(|part| part.variance.powi(2) / part.degrees).sum();
+        let uncertainty: f64 = parts.iter().map(|part| part.variance.powi(2) / part.degrees.min(MANY)).sum();
         // Without any variance every part is as good.
         let least = parts.iter().map(|part| part.degrees).fold(f64::INFINITY, f64::min);
         Self { variance, degrees: if 0.0 < uncertainty { variance.powi(2) / uncertainty } else { least } }

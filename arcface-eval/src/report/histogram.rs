@@ -101,7 +101,7 @@ pub fn distribution_panels(title: &str, panels: &[Distributions<'_>]) -> Result<
     draw(WIDTH, TITLE_HEIGHT + PANEL_HEIGHT * panels.len() as u32, |canvas| {
         let areas = canvas.titled(title, (FONT, TITLE))?.split_evenly((panels.len(), 1));
         for (area, panel) in areas.iter().zip(panels) {
-            draw_distributions(area, panel, all, emptier_corner(panel.series, all))?;
+            draw_distributions(area, panel, all, emptiest_place(panel.series, all))?;
         }
         Ok(())
     })
@@ -160,16 +160,18 @@ fn draw_distributions(
     Ok(())
 }
 
-/// The upper corner on the side whose highest bar is lower.
-fn emptier_corner(series: &[(&str, &[f64])], (low, high): (f64, f64)) -> SeriesLabelPosition {
-    let mut tops = [0.0_f64; 2];
+/// The place at the top, of three, whose highest bar is lowest.
+fn emptiest_place(series: &[(&str, &[f64])], (low, high): (f64, f64)) -> SeriesLabelPosition {
+    let places = [SeriesLabelPosition::UpperLeft, SeriesLabelPosition::UpperMiddle, SeriesLabelPosition::UpperRight];
+    let mut tops = [0.0_f64; 3];
     for (_, scores) in series {
         for (bin, share) in shares(scores, low, high).into_iter().enumerate() {
-            let side = 2 * bin / BINS;
-            tops[side] = tops[side].max(share);
+            let top = &mut tops[places.len() * bin / BINS];
+            *top = top.max(share);
         }
     }
-    if tops[1] < tops[0] { SeriesLabelPosition::UpperRight } else { SeriesLabelPosition::UpperLeft }
+    let lowest = (1..places.len()).fold(0, |best, place| if tops[place] < tops[best] { place } else { best });
+    places.into_iter().nth(lowest).unwrap_or(SeriesLabelPosition::UpperLeft)
 }
 
 fn range(plot: &Distributions<'_>) -> Result<(f64, f64)> {

@@ -3,7 +3,9 @@
 
 use arcface_core::seed::{Purpose, rng};
 use arcface_eval::roc::Bootstrap;
-use arcface_eval::significance::{PairedTest, holm, mean_and_deviation, paired};
+use arcface_eval::significance::{
+    PairedTest, Prior, holm, mean_and_deviation, means_of_runs, paired, paired_among, share,
+};
 use proptest::prelude::*;
 use rand::Rng;
 
@@ -68,6 +70,88 @@ fn what_differs_is_found() {
         paired(&shifted, &[0; 200], 0.95).unwrap().p < 0.05
     };
     assert!(90 <= (0..100).filter(found).count());
+}
+
+/// The comparisons of a table with what they tell of each other; `spread` says how far the runs of each differ.
+fn table(index: u64, spreads: &[f64]) -> (Vec<Vec<Vec<f64>>>, Option<Prior>) {
+    let of_row = |(row, spread): (usize, &f64)| gains(1000 * index + row as u64, 3, 40, [*spread, 0.2, 0.2]);
+    let rows: Vec<Vec<Vec<f64>>> = spreads.iter().enumerate().map(of_row).collect();
+    let prior = Prior::of(&rows.iter().map(|row| means_of_runs(row)).collect::<Vec<_>>());
+    (rows, prior)
+}
+
+/// Runs that spread alike, or some ten times as far as others: what the others tell gives no more false alarms.
+#[test]
+fn what_comparisons_tell_of_each_other_gives_no_false_alarms() {
+    for spreads in
+        [vec![0.5; 15], [vec![0.2; 8], vec![1.0; 7]].concat(), (1..=15).map(|k| 0.1 * f64::from(k)).collect()]
+    {
+        let trials = 60;
+        let alarms: usize = (0..trials)
+            .map(|trial| {
+                let (rows, prior) = table(trial, &spreads);
+                let test = |row: &Vec<Vec<f64>>| paired_among(row, &[0; 40], 0.95, prior).unwrap();
+                rows.iter().filter(|row| test(row).p < 0.05).count()
+            })
+            .sum();
+        let share = alarms as f64 / (trials as usize * spreads.len()) as f64;
+        assert!(share <= 0.05 + 3.0 * (0.05 * 0.95 / 900.0_f64).sqrt(), "{spreads:?}: {share}");
+    }
+}
+
+/// A difference of three times the spread of the runs, among fifteen comparisons: three runs alone cannot show it.
+#[test]
+fn comparisons_together_show_what_three_runs_alone_cannot() {
+    let found = |with_prior: bool| {
+        (0..40_u64)
+            .filter(|trial| {
+                let (mut rows, prior) = table(50 + trial, &[0.3; 15]);
+                rows[0].iter_mut().flatten().for_each(|gain| *gain -= 1.0);
+                let test =
+                    |row: &Vec<Vec<f64>>| paired_among(row, &[0; 40], 0.95, prior.filter(|_| with_prior)).unwrap().p;
+                holm(&rows.iter().map(test).collect::<Vec<_>>())[0] < 0.05
+            })
+            .count()
+    };
+    assert!(36 <= found(true) && found(false) <= 20, "{} and {}", found(true), found(false));
+}
+
+// import numpy as np
+// from scipy.special import digamma, polygamma
+// from scipy.optimize import brentq
+// def prior(v, d):  # SciPy 1.17
+//     v, d = np.array(v), np.array(d, float)
+//     e = np.log(v) - digamma(d / 2) + np.log(d / 2)
+//     x = e.var(ddof=1) - polygamma(1, d / 2).mean()
+//     if x <= 0: return np.exp(e.mean()), np.inf
+//     h = brentq(lambda h: polygamma(1, h) - x, 1e-6, 1e9, xtol=1e-14)
+//     return np.exp(e.mean() + digamma(h) - np.log(h)), 2 * h
+#[test]
+fn the_prior_is_that_of_numpy() {
+    let few = [vec![0.01, 0.03, 0.02], vec![-0.10, -0.13, -0.11], vec![0.0, 0.01, -0.01]];
+    let alike = Prior::of(&few).unwrap();
+    assert_near(alike.variance, 0.000_236_232_968_086_312_22, 1e-12);
+    assert!(alike.degrees.is_infinite());
+    let more = [&few[..], &[vec![0.2, 0.1, -0.3], vec![0.05, 0.09, 0.02, 0.04], vec![0.7], vec![0.1, 0.1]]].concat();
+    let different = Prior::of(&more).unwrap();
+    assert_near(different.variance, 0.000_272_031_779_961_696_03, 1e-12);
+    assert_near(different.degrees, 0.893_894_998_188_030_6, 1e-8);
+    assert!(Prior::of(&few[..2]).is_none());
+}
+
+/// Wilson's formula with the quantiles of `scipy.stats.norm` 1.17.
+#[test]
+fn shares_have_wilsons_intervals() {
+    let check = |count, of, level, low, high| {
+        let interval = share(count, of, level).unwrap();
+        assert_near(interval.low, low, 1e-6);
+        assert_near(interval.high, high, 1e-6);
+    };
+    check(95, 100, 0.95, 0.888_249_530_768_080_8, 0.978_456_320_845_631_9);
+    check(0, 7, 0.95, 0.0, 0.354_330_435_066_687_43);
+    check(4763, 5012, 0.95, 0.943_951_275_466_897, 0.955_997_424_478_917_1);
+    check(3, 10, 0.8, 0.153_799_178_075_967_27, 0.502_628_294_760_249);
+    assert!(share(0, 0, 0.95).is_none() && share(3, 2, 0.95).is_none() && share(1, 2, 1.0).is_none());
 }
 
 /// With many runs both ways to draw again come to the same interval.
