@@ -13,6 +13,7 @@ pub mod arcface;
 pub mod combined;
 pub mod cosface;
 pub mod curricular;
+mod curve;
 pub mod elastic;
 mod head;
 pub mod inter;
@@ -34,6 +35,7 @@ pub mod units;
 mod warmup;
 
 pub use arcface_core::{Error, Margin as Radians, Result};
+pub use curve::{TargetCurve, target_curve};
 pub use objective::{Evaluation, HeadShape, Objective, Output};
 pub use options::{Chunk, HeadOptions, Pooling, defaults, resolve};
 pub use registry::{LossEntry, find, losses};

@@ -5,6 +5,7 @@
 
 mod chunked;
 mod conformance;
+mod curve;
 mod golden;
 mod gradients;
 mod oracle;
