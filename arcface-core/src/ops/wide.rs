@@ -80,6 +80,7 @@ mod x86 {
     use super::{LANES, Left};
 
     /// The distances of a [`Left`].
+    #[derive(Clone, Copy)]
     pub(super) struct Strides {
         row: usize,
         step: usize,
