@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Data(DataArguments),
     /// Train variants of a configuration over several seeds, and compare them in one table.
     Ablate(AblateArguments),
+    /// Draw figures of the paper from runs and losses, as SVG and PNG with their numbers.
+    Figure(FigureArguments),
     /// Compare our training with other people's.
     Bench(BenchArguments),
     /// Run every test and doctest.
@@ -416,6 +418,100 @@ pub(crate) struct AblateArguments {
     /// Print one JSON document on stdout.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FigureArguments {
+    #[command(subcommand)]
+    pub(crate) command: FigureCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FigureCommand {
+    /// Draw embeddings of two dimensions, Norm-Softmax beside ArcFace on eight identities.
+    Toy(ToyArguments),
+    /// Draw the angles of training images to their class centers at start, middle and end.
+    Angles(AngleFigureArguments),
+    /// Draw target logits over the angle.
+    Logits(LossFigureArguments),
+    /// Draw where a margin divides two classes.
+    Margins(LossFigureArguments),
+    /// Measure how far embeddings, their class means and the class centers lie from each other.
+    Statistics(StatisticsArguments),
+    /// Draw the angles of genuine and impostor pairs.
+    Pairs(RunFigureArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ToyArguments {
+    /// Runs whose embeddings have two values; without them two are trained.
+    #[arg(value_name = "RUN")]
+    pub(crate) runs_to_draw: Vec<PathBuf>,
+    /// Change one value of what is trained, such as `data.path=mnist`. May be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE", conflicts_with = "runs_to_draw")]
+    pub(crate) set: Vec<String>,
+    /// Name of what is trained: the runs are called NAME-normface and NAME-arcface, and are taken as they are once trained.
+    #[arg(long, default_value = "toy")]
+    pub(crate) name: String,
+    /// Folder that runs are kept in.
+    #[arg(long, default_value = "runs", value_name = "DIR")]
+    pub(crate) runs: PathBuf,
+    /// Images to draw at most.
+    #[arg(long, default_value = "2000", value_name = "N")]
+    pub(crate) images: NonZeroUsize,
+    /// Folder for the figure.
+    #[arg(long, default_value = "figures", value_name = "DIR")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AngleFigureArguments {
+    /// Folders of finished runs.
+    #[arg(required = true, value_name = "RUN")]
+    pub(crate) runs: Vec<PathBuf>,
+    /// Training images to measure at most, evenly over the set.
+    #[arg(long, default_value = "5000", value_name = "N")]
+    pub(crate) images: NonZeroUsize,
+    /// Folder for the figure.
+    #[arg(long, default_value = "figures", value_name = "DIR")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LossFigureArguments {
+    /// Folders of runs, whose losses are drawn as they were configured.
+    #[arg(value_name = "RUN")]
+    pub(crate) runs: Vec<PathBuf>,
+    /// A loss to draw, such as `arcface` or `sphereface,form=integer,margin=4`. May be repeated; without runs and losses
+    /// every margin that is linked in is drawn.
+    #[arg(long, value_name = "NAME[,KEY=VALUE…]")]
+    pub(crate) loss: Vec<String>,
+    /// Folder for the figure.
+    #[arg(long, default_value = "figures", value_name = "DIR")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatisticsArguments {
+    /// Folders of finished runs.
+    #[arg(required = true, value_name = "RUN")]
+    pub(crate) runs: Vec<PathBuf>,
+    /// Folder for the table.
+    #[arg(long, default_value = "figures", value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Print one JSON document on stdout.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunFigureArguments {
+    /// Folders of runs or evaluations.
+    #[arg(required = true, value_name = "RUN")]
+    pub(crate) runs: Vec<PathBuf>,
+    /// Folder for the figure.
+    #[arg(long, default_value = "figures", value_name = "DIR")]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Debug, Args)]

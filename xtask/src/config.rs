@@ -23,9 +23,11 @@ pub(crate) use noise::{Noise, Strangers};
 pub(crate) use values::{Curve, DeviceChoice, Every, Identities, Method, Precision, SamplerChoice, SourceKind};
 
 /// The configurations that come with the binary.
-const BUILT_IN: [(&str, &str); 7] = [
+const BUILT_IN: [(&str, &str); 9] = [
     ("default", include_str!("../configs/default.toml")),
     ("lfw_actors", include_str!("../configs/lfw_actors.toml")),
+    ("lfw20_actors", include_str!("../configs/lfw20_actors.toml")),
+    ("toy", include_str!("../configs/toy.toml")),
     ("paper/casia_r50", include_str!("../configs/paper/casia_r50.toml")),
     ("paper/vgg2_r50", include_str!("../configs/paper/vgg2_r50.toml")),
     ("paper/ms1mv3_r50", include_str!("../configs/paper/ms1mv3_r50.toml")),
@@ -59,6 +61,9 @@ pub(crate) struct Data {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) identities: Option<Identities>,
     pub(crate) images_per_identity: usize,
+    /// Runs from before it was there kept all.
+    #[serde(default = "one")]
+    pub(crate) min_images: usize,
     pub(crate) nuisance: f32,
     pub(crate) same_name: SameName,
     pub(crate) holdout: Holdout,
@@ -77,6 +82,10 @@ pub(crate) struct Data {
     #[serde(default)]
     pub(crate) noise: Noise,
     pub(crate) sources: Vec<Part>,
+}
+
+fn one() -> usize {
+    1
 }
 
 /// One of several folders that are joined.

@@ -2,6 +2,8 @@
 //! Knows no identities and no pairs.
 
 pub(crate) mod format;
+pub(crate) mod kept;
+pub(crate) mod matrix;
 pub(crate) mod table;
 
 use std::path::{Path, PathBuf};

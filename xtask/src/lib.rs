@@ -16,6 +16,8 @@ mod digest;
 mod embed;
 mod eval;
 mod export;
+mod figure;
+mod finished;
 mod gate;
 mod host;
 mod interrupt;
@@ -76,6 +78,7 @@ fn dispatch(command: &Command) -> anyhow::Result<()> {
         Command::Config(arguments) => config::print(arguments),
         Command::Data(arguments) => data::run(arguments),
         Command::Ablate(arguments) => ablate::run(arguments),
+        Command::Figure(arguments) => figure::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
         Command::Test => gate::test(),
         Command::Lint => gate::lint(),

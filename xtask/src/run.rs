@@ -210,6 +210,18 @@ impl RunFolder {
         Ok(self.checkpoints()?.pop())
     }
 
+    /// All whole checkpoints with their steps, the oldest first.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub(crate) fn checkpoints_by_step(&self) -> anyhow::Result<Vec<(u64, PathBuf)>> {
+        let step = |path: PathBuf| {
+            let name = path.file_name()?.to_str()?.strip_prefix(CHECKPOINT)?;
+            Some((name.parse().ok()?, path))
+        };
+        Ok(self.checkpoints()?.into_iter().filter_map(step).collect())
+    }
+
     /// All whole checkpoints, the oldest first.
     fn checkpoints(&self) -> anyhow::Result<Vec<PathBuf>> {
         let folder = self.path.join("checkpoints");

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use arcface_data::pairs::Folds;
-use arcface_data::source::{JoinedSource, hold_out, images_by_identity};
+use arcface_data::source::{JoinedSource, Subset, hold_out, images_by_identity};
 use arcface_data::{
     DrawPairs, FolderOptions, FolderSource, IdxSource, LoaderConfig, PairList, PairSet, ProceduralConfig,
     ProceduralSource, RecordSource, SamplerKind, Source, draw_pairs,
@@ -59,7 +59,7 @@ pub(crate) struct Training {
 /// # Errors
 /// As [`open`].
 pub(crate) fn training(config: &Config) -> anyhow::Result<(Training, Option<Arc<dyn Source>>)> {
-    let (source, held_out) = divide(&source(config)?, config)?;
+    let (source, held_out) = divide(&many_images(source(config)?, config)?, config)?;
     let training = planted::plant(source, config)?;
     let training = match &config.data.keep {
         Some(list) => kept::keep(training, &expand(list)?)?,
@@ -174,6 +174,22 @@ fn joined(data: &Data) -> anyhow::Result<JoinedSource> {
     Ok(JoinedSource::new(parts.collect::<anyhow::Result<_>>()?, data.same_name)?)
 }
 
+/// The identities with as many images as the configuration asks for.
+fn many_images(source: Arc<dyn Source>, config: &Config) -> anyhow::Result<Arc<dyn Source>> {
+    let least = config.data.min_images;
+    if least <= 1 {
+        return Ok(source);
+    }
+    let images = images_by_identity(&*source);
+    let labels: Vec<u32> =
+        (0..).zip(&images).filter(|(_, images)| least <= images.len()).map(|(label, _)| label).collect();
+    if labels.is_empty() {
+        let most = images.iter().map(Vec::len).max().unwrap_or(0);
+        bail!("data.min_images = {least}: no identity has so many; the most that one has is {most}");
+    }
+    Ok(Arc::new(Subset::new(source, &labels)?))
+}
+
 type Divided = (Arc<dyn Source>, Option<Arc<dyn Source>>);
 
 /// Identities to train on and, if any, those held out.
@@ -184,6 +200,14 @@ fn divide(all: &Arc<dyn Source>, config: &Config) -> anyhow::Result<Divided> {
     }
     let (train, held_out) = hold_out(all, holdout, config.seed)?;
     Ok((Arc::new(train), Some(Arc::new(held_out))))
+}
+
+/// The pairs that the configuration lists, if it does.
+///
+/// # Errors
+/// If the list or a face is missing.
+pub(crate) fn listed(config: &Config) -> anyhow::Result<Option<PairSet>> {
+    config.eval.pairs.is_some().then(|| listed_pairs(config)).transpose()
 }
 
 fn listed_pairs(config: &Config) -> anyhow::Result<PairSet> {

@@ -1,8 +1,6 @@
 //! The angles between every training image and the sub-centers of its class, kept beside the run.
 //! Knows no threshold; no more than a batch of embeddings is held at a time.
 
-use std::path::Path;
-
 use anyhow::Context;
 use arcface_core::checkpoint::load_tensors;
 use arcface_data::purify::Places;
@@ -12,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::subject::Subject;
 use crate::digest::Digest;
-use crate::embed::format::{About, Format};
-use crate::embed::table::{Begun, Table};
+use crate::embed::kept::Kept;
+use crate::embed::table::Table;
 use crate::embed::{self, Skipped};
 use crate::run::{STATE, WEIGHTS};
 use crate::train::presentation;
@@ -21,8 +19,6 @@ use crate::verify::{Mirror, Presentation};
 
 /// In the run's folder: (N, K) in degrees, NaN for an image that could not be read.
 const FILE: &str = "angles.safetensors";
-/// Metadata that tells what the angles depend on.
-const KEY: &str = "key";
 /// The tensor.
 const NAME: &str = "angles";
 
@@ -32,10 +28,15 @@ const NAME: &str = "angles";
 /// If an image cannot be read, its embedding has no direction, or the user interrupts.
 pub(super) fn places(subject: &Subject) -> anyhow::Result<Places> {
     let path = subject.run.path().join(FILE);
-    let key = key(subject)?;
-    if !holds(&path, &key) {
-        measure(subject, &path, &key)?;
-    }
+    let kept = Kept {
+        path: &path,
+        name: NAME,
+        key: key(subject)?,
+        images: subject.source.len(),
+        batch: subject.config.eval.batch_size,
+        columns: subject.per_class(),
+    };
+    kept.ensure(|index| subject.source.describe(index), |table| fill(subject, table))?;
     let damaged = || format!("{}: expected an angle of every image to {NAME}; remove the file", path.display());
     let (mut tensors, _) = load_tensors(&path)?;
     let angles: Vec<f32> = tensors.remove(NAME).with_context(damaged)?.flatten_all()?.to_vec1()?;
@@ -52,25 +53,6 @@ fn key(subject: &Subject) -> anyhow::Result<Value> {
         "images": subject.census,
         "batch size": subject.config.eval.batch_size,
     }))
-}
-
-/// Whether a whole file is there that was measured so.
-fn holds(path: &Path, key: &Value) -> bool {
-    path.is_file() && load_tensors(path).is_ok_and(|(_, metadata)| metadata.get(KEY) == Some(&key.to_string()))
-}
-
-fn measure(subject: &Subject, path: &Path, key: &Value) -> anyhow::Result<()> {
-    let images = subject.source.len();
-    Table::discard_other(path, key)?;
-    let begun = Begun { key: key.clone(), images, batch: subject.config.eval.batch_size, columns: subject.per_class() };
-    let about = About { name: NAME, metadata: vec![(KEY, key.to_string())] };
-    let mut table = Table::open(path, Format::Safetensors, begun, about)?;
-    fill(subject, &mut table).inspect_err(|_| {
-        eprintln!("{} of {images} images are done; the same command goes on from there", table.images());
-    })?;
-    // A path with a line break would be two lines.
-    let line = |index| subject.source.describe(index).replace(['\n', '\r'], " ");
-    table.finish((0..images).map(line))
 }
 
 /// Measures what the table lacks.

@@ -1,14 +1,20 @@
 //! What purifying found, as figures: the JSON document, the lines on the terminal, the rows of the report.
 //! Knows no embeddings and no pictures.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use arcface_data::purify::{Cleaned, Groups, MostAngle, Places};
 use arcface_data::{Source, Truth};
+use arcface_eval::Interval;
+use arcface_eval::significance::share;
 use serde::Serialize;
 
 use super::subject::Subject;
 use crate::output;
+
+/// Coverage of intervals.
+const LEVEL: f64 = 0.95;
 
 /// The document; shares are fractions, and what cannot be said is null.
 #[derive(Debug, Serialize)]
@@ -63,6 +69,8 @@ pub(super) struct AgainstTruth {
     pub(super) recall_closed: Option<f64>,
     /// The same of strangers.
     pub(super) recall_open: Option<f64>,
+    /// 95 % intervals of some of these shares (Wilson).
+    pub(super) intervals: BTreeMap<&'static str, Interval>,
 }
 
 impl Share {
@@ -145,6 +153,15 @@ impl AgainstTruth {
     fn new(groups: &Groups, recall_closed: Option<f64>, recall_open: Option<f64>) -> Self {
         let all = groups.all();
         let kept = all - groups.dropped.all();
+        let (dominant, dropped) = (groups.dominant, groups.dropped);
+        let counted = [
+            ("noise", groups.noisy(), all),
+            ("noise_in_dominant", dominant.noisy, dominant.all()),
+            ("noise_in_kept", groups.noisy() - dropped.noisy, kept),
+            ("precision", dropped.noisy, dropped.all()),
+            ("recall", dropped.noisy, groups.noisy()),
+        ];
+        let intervals = counted.into_iter().filter_map(|(name, count, of)| Some((name, share(count, of, LEVEL)?)));
         Self {
             dominant_clean: Share::of(groups.dominant.clean, all),
             dominant_noisy: Share::of(groups.dominant.noisy, all),
@@ -157,21 +174,26 @@ impl AgainstTruth {
             recall: groups.recall(),
             recall_closed,
             recall_open,
+            intervals: intervals.collect(),
         }
     }
 
     fn rows(&self) -> Vec<(&'static str, String)> {
         let rate = |rate: Option<f64>| rate.map_or_else(|| "none to tell by".to_owned(), percent);
+        let counted = |value: Option<f64>, name: &str| match self.intervals.get(name) {
+            Some(interval) => format!("{} ({} to {})", rate(value), percent(interval.low), percent(interval.high)),
+            None => rate(value),
+        };
         vec![
             ("dominant, clean", self.dominant_clean.words()),
             ("dominant, noisy", self.dominant_noisy.words()),
             ("non-dominant, clean", self.non_dominant_clean.words()),
             ("non-dominant, noisy", self.non_dominant_noisy.words()),
-            ("noise before", rate(self.noise)),
-            ("noise in the dominant", rate(self.noise_in_dominant)),
-            ("noise in what is kept", rate(self.noise_in_kept)),
-            ("precision of the drop", rate(self.precision)),
-            ("recall of the drop", rate(self.recall)),
+            ("noise before", counted(self.noise, "noise")),
+            ("noise in the dominant", counted(self.noise_in_dominant, "noise_in_dominant")),
+            ("noise in what is kept", counted(self.noise_in_kept, "noise_in_kept")),
+            ("precision of the drop", counted(self.precision, "precision")),
+            ("recall of the drop", counted(self.recall, "recall")),
             ("recall, wrong labels", rate(self.recall_closed)),
             ("recall, strangers", rate(self.recall_open)),
         ]

@@ -1,32 +1,31 @@
-//! What is purified: a finished run, the faces that it was trained on, its network and its sub-centers.
-//! Knows no angles; whatever does not belong together is an error here.
+//! What is purified: a finished run, its network and its sub-centers.
+//! Knows no angles.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::ops::Deref;
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use arcface_core::candle::DType;
-use arcface_data::Source;
 use arcface_data::purify::SubCenters;
 
-use crate::census::{Census, Standing};
 use crate::checkpoint;
-use crate::config::{self, Config};
+use crate::config::Config;
+use crate::finished::Finished;
 use crate::net::{Net, Overrides};
-use crate::run::{PROVENANCE, RunFolder, WEIGHTS};
-use crate::sources::{self, Planted, Training};
+use crate::run::WEIGHTS;
 
-/// A run and all that belongs to it.
+/// A run, to which it dereferences, and all that belongs to it.
 pub(super) struct Subject {
-    pub(super) run: RunFolder,
-    pub(super) config: Config,
-    pub(super) source: Arc<dyn Source>,
-    pub(super) census: Census,
-    /// What is true of the labels, where noise was planted.
-    pub(super) planted: Option<Planted>,
+    finished: Finished,
     pub(super) centers: SubCenters,
     pub(super) net: Net,
-    pub(super) checkpoint: PathBuf,
+}
+
+impl Deref for Subject {
+    type Target = Finished;
+    fn deref(&self) -> &Finished {
+        &self.finished
+    }
 }
 
 impl Subject {
@@ -35,22 +34,11 @@ impl Subject {
     /// # Errors
     /// If it is none, is unfinished, has no sub-centers, or its data set is no longer the same.
     pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
-        let run = RunFolder::at(path);
-        let place = || path.display().to_string();
-        if !run.is_begun() {
-            bail!("{}: expected the folder of a run, with config.toml and {PROVENANCE}", place());
-        }
-        let config = config::resume(&run.config(), &[])?;
-        refuse_single_centers(&config).with_context(place)?;
-        let checkpoint = last_checkpoint(&run)?;
-        let (Training { source, planted }, _) = sources::training(&config)?;
-        let census = Census::of(&*source, planted.as_ref());
-        if census.check(&run.read_json(PROVENANCE)?).with_context(place)? == Standing::Unknown {
-            eprintln!("{}: {PROVENANCE} does not tell what the data set was; it is taken to be the same", place());
-        }
-        let centers = sub_centers(&run, &checkpoint, &source)?;
-        let net = Net::load(&checkpoint.join(WEIGHTS), &Overrides::default())?;
-        Ok(Self { run, config, source, census, planted, centers, net, checkpoint })
+        let finished = Finished::open(path)?;
+        refuse_single_centers(&finished.config).with_context(|| path.display().to_string())?;
+        let centers = sub_centers(&finished)?;
+        let net = Net::load(&finished.checkpoint.join(WEIGHTS), &Overrides::default())?;
+        Ok(Self { finished, centers, net })
     }
 
     /// K.
@@ -72,37 +60,16 @@ fn refuse_single_centers(config: &Config) -> anyhow::Result<()> {
     }
 }
 
-/// The last checkpoint of a run that came to its end.
-fn last_checkpoint(run: &RunFolder) -> anyhow::Result<PathBuf> {
-    let unfinished = || {
-        let runs = run.path().parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        format!(
-            "{}: the run is not finished; go on with it: cargo xtask train --resume --name {} --runs {}",
-            run.path().display(),
-            run.name(),
-            runs.display()
-        )
-    };
-    if !run.path().join("summary.json").is_file() {
-        bail!(unfinished());
-    }
-    let steps = run.read_json("summary.json")?["steps"].as_u64();
-    let last = run.last_checkpoint()?.with_context(unfinished)?;
-    // More epochs may have been begun since the summary was written.
-    if steps.map(|steps| run.checkpoint(steps)).as_ref() != Some(&last) {
-        bail!(unfinished());
-    }
-    Ok(last)
-}
-
-fn sub_centers(run: &RunFolder, checkpoint: &Path, source: &Arc<dyn Source>) -> anyhow::Result<SubCenters> {
+fn sub_centers(finished: &Finished) -> anyhow::Result<SubCenters> {
+    let checkpoint = &finished.checkpoint;
     let centers = checkpoint::centers(checkpoint)?;
     let dims = centers.dims3().with_context(|| format!("{}: centers (C, K, D)", checkpoint.display()))?;
-    if dims.0 != source.num_identities() {
+    let identities = finished.source.num_identities();
+    if dims.0 != identities {
         bail!(
-            "{}: expected centers of {} classes as the data set has, found {}; the data set has changed since the run",
-            run.path().display(),
-            source.num_identities(),
+            "{}: expected centers of {identities} classes as the data set has, found {}; the data set has changed since \
+             the run",
+            finished.run.path().display(),
             dims.0
         );
     }

@@ -70,10 +70,12 @@ pub(super) fn quoted(field: String) -> String {
 /// If there are no strangers as it asks for, or too few identities.
 pub(super) fn plant(source: Arc<dyn Source>, config: &Config) -> anyhow::Result<Training> {
     let noise = &config.data.noise;
+    // Held out or not, so that a set without noise is the same set.
+    let is_parted = 0.0 < noise.open || noise.strangers.is_some();
+    let (source, strangers) = if is_parted { part(source, config)? } else { (source, None) };
     if noise.rates().is_off() {
         return Ok(Training { source, planted: None });
     }
-    let (source, strangers) = if 0.0 < noise.open { part(source, config)? } else { (source, None) };
     let noisy = Arc::new(NoisySource::new(source, strangers, noise.rates()).context("data.noise")?);
     Ok(Training { source: noisy.clone(), planted: Some(Planted { noisy, images: None }) })
 }

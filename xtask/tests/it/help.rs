@@ -27,6 +27,7 @@ fn commands_are_listed_with_a_line_each() {
       config  Print a configuration, complete and checked
       data    Look at data sets, align photographs, draw faces, draw pairs
       ablate  Train variants of a configuration over several seeds, and compare them in one table
+      figure  Draw figures of the paper from runs and losses, as SVG and PNG with their numbers
       bench   Compare our training with other people's
       test    Run every test and doctest
       lint    Run every check that is not a test

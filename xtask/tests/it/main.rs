@@ -12,6 +12,7 @@ mod data;
 mod embed;
 mod evaluation;
 mod export;
+mod figure;
 mod help;
 mod losses;
 mod messages;
