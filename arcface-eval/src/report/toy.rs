@@ -23,6 +23,10 @@ const MOST_LETTERS: usize = 16;
 /// Directions are counted by steps of 2°.
 const BINS: usize = 180;
 /// Pixels of the unit circle and of the longest bar outside of it.
+/// Letters of a name that there is room for within the circle.
+const SHORT: usize = 3;
+/// Radians from a line to its name.
+const BESIDE: f64 = 0.12;
 const RADIUS: f64 = 96.0;
 const LONGEST: f64 = 68.0;
 
@@ -130,7 +134,17 @@ fn draw_panel(area: &Canvas<'_>, panel: &Toy<'_>) -> Result<(), Box<dyn std::err
             let end = around(middle, y.atan2(x), RADIUS);
             area.draw(&PathElement::new([middle, end], colour(index).stroke_width(2)))?;
             area.draw(&Circle::new(end, 4, colour(index).filled()))?;
+            draw_name(area, &class.name, around(middle, y.atan2(x) + BESIDE, RADIUS - 14.0))?;
         }
+    }
+    Ok(())
+}
+
+/// A short name beside the line: there are more classes than colours.
+fn draw_name(area: &Canvas<'_>, name: &str, place: (i32, i32)) -> Result<(), Box<dyn std::error::Error>> {
+    if name.chars().count() <= SHORT {
+        let style = (FONT, TEXT).into_text_style(area).pos(Pos::new(HPos::Center, VPos::Center));
+        area.draw(&Text::new(name.to_owned(), place, style))?;
     }
     Ok(())
 }

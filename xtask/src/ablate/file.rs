@@ -9,12 +9,13 @@ use serde::{Deserialize, Serialize};
 use toml::Table;
 
 /// The ablations that come with the binary.
-pub(super) const BUILT_IN: [(&str, &str); 8] = [
+pub(super) const BUILT_IN: [(&str, &str); 9] = [
     ("losses", include_str!("../../configs/ablate/losses.toml")),
     ("margins", include_str!("../../configs/ablate/margins.toml")),
     ("sub-centers", include_str!("../../configs/ablate/sub-centers.toml")),
     ("noise", include_str!("../../configs/ablate/noise.toml")),
     ("real-noise", include_str!("../../configs/ablate/real-noise.toml")),
+    ("real-losses", include_str!("../../configs/ablate/real-losses.toml")),
     ("embedding", include_str!("../../configs/ablate/embedding.toml")),
     ("paper/table2", include_str!("../../configs/ablate/paper/table2.toml")),
     ("paper/table3", include_str!("../../configs/ablate/paper/table3.toml")),

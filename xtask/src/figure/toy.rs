@@ -111,7 +111,38 @@ fn classes(finished: &Finished) -> anyhow::Result<Vec<ToyClass>> {
     let centers = checkpoint::centers(&finished.checkpoint).ok().filter(|centers| centers.rank() == 2);
     let centers: Option<Vec<Vec<f64>>> = centers.map(|centers| centers.to_dtype(DType::F64)?.to_vec2()).transpose()?;
     let center = |label: u32| centers.as_ref().map(|centers| [centers[label as usize][0], centers[label as usize][1]]);
-    let class =
-        |label| ToyClass { name: finished.source.identity(label), center: center(label), embeddings: Vec::new() };
-    Ok((0..finished.source.num_identities() as u32).map(class).collect())
+    let labels = 0..finished.source.num_identities() as u32;
+    let names: Vec<String> = labels.clone().map(|label| finished.source.identity(label)).collect();
+    let class = |(label, name)| ToyClass { name, center: center(label), embeddings: Vec::new() };
+    Ok(labels.zip(told_apart(&names)).map(class).collect())
+}
+
+/// The names without what all of them begin with, which a legend has no room for.
+fn told_apart(names: &[String]) -> Vec<String> {
+    let shared = |length: &usize| {
+        let begins = |name: &String| name.len() != *length && name.get(..*length) == names[0].get(..*length);
+        1 < names.len() && names[0].is_char_boundary(*length) && names.iter().all(begins)
+    };
+    let shortest = names.iter().map(String::len).min().unwrap_or(0);
+    let length = (0..shortest).rev().find(shared).unwrap_or(0);
+    names.iter().map(|name| name[length..].to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::told_apart;
+
+    #[test]
+    fn names_keep_what_tells_them_apart() {
+        let check = |names: &[&str], expected: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            assert_eq!(told_apart(&names), expected);
+        };
+        check(&["procedural_000000", "procedural_000007"], &["0", "7"]);
+        check(&["anna", "ben"], &["anna", "ben"]);
+        check(&["a", "ab"], &["a", "ab"]);
+        check(&["über", "üben"], &["r", "n"]);
+        check(&["alone"], &["alone"]);
+        check(&[], &[]);
+    }
 }

@@ -210,7 +210,7 @@ fn what_is_not_right_is_refused_before_anything_is_trained() {
     assert_snapshot!(refused(TINY, &["--set", "train.epochs=0"]), @"error: row `arcface`: --set: train.epochs: expected at least 1, got 0");
     assert_snapshot!(refused(TINY, &["--name", "../elsewhere"]), @"error: --name `../elsewhere`: expected letters, digits, `_`, `.` and single hyphens");
     assert_snapshot!(refused(&TINY.replace("learning_rate", "learning_rat"), &[]), @"error: row `softmax`: --set: optimizer: unknown field `learning_rat`, expected one of `name`, `learning_rate`, `momentum`, `weight_decay`, `beta1`, `beta2`, `eps`, `clip_norm`");
-    assert_snapshot!(fail(xtask(folder.path()).args(["ablate", "nothing"])), @"error: nothing: No such file or directory (os error 2); expected the file of an ablation or the name of a built-in one: losses, margins, sub-centers, noise, real-noise, embedding, paper/table2, paper/table3");
+    assert_snapshot!(fail(xtask(folder.path()).args(["ablate", "nothing"])), @"error: nothing: No such file or directory (os error 2); expected the file of an ablation or the name of a built-in one: losses, margins, sub-centers, noise, real-noise, real-losses, embedding, paper/table2, paper/table3");
     assert!(!folder.path().join("runs").exists());
 }
 

@@ -182,7 +182,7 @@ fn ablations_tell_their_options() {
     Usage: cargo xtask ablate [OPTIONS] <ABLATION> [CONFIG]
 
     Arguments:
-      <ABLATION>  What to vary: losses, margins, sub-centers, noise, real-noise, embedding, paper/table2, paper/table3, or a file like theirs
+      <ABLATION>  What to vary: losses, margins, sub-centers, noise, real-noise, real-losses, embedding, paper/table2, paper/table3, or a file like theirs
       [CONFIG]    Configuration to vary, a file or the name of a built-in one [default: that of the ablation]
 
     Options:
