@@ -9,6 +9,7 @@ mod histogram;
 mod html;
 mod lines;
 mod picture;
+#[cfg(feature = "png")]
 mod png;
 mod roc;
 mod style;
@@ -23,6 +24,7 @@ pub use histogram::{Distributions, distribution_panels, distributions, histogram
 pub use html::{ComparisonPage, Page, Plot, ShownFace, ShownPair, comparison_html, html};
 pub use lines::{Lines, lines};
 pub use picture::picture;
+#[cfg(feature = "png")]
 pub use png::png;
 pub use roc::roc_plot;
 pub use table::table;

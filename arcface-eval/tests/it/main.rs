@@ -12,7 +12,9 @@ mod messages;
 mod oracle;
 mod page;
 mod pictures;
+#[cfg(feature = "png")]
 mod plots;
+#[cfg(feature = "png")]
 mod png;
 mod properties;
 mod significance;

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use arcface_core::candle::DType;
 use arcface_eval::angles::{ClassMeans, ClassSums, nearest_centers};
 use arcface_models::Backbone;
@@ -96,6 +96,9 @@ fn spread(finished: &Finished, which: &str, faces: &Faces, backbone: &Backbone) 
         sum += means.angle(faces.labels[number], row)?;
         Ok(())
     })?;
+    if images == 0 {
+        bail!("{}: none of the {} {which} faces could be read", finished.run.path().display(), faces.len());
+    }
     Ok(Spread { images, means, intra: sum / images as f64 })
 }
 

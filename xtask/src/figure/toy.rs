@@ -108,10 +108,11 @@ fn panel(path: &Path, most: usize) -> anyhow::Result<Panel> {
 
 /// The identities with their centers, as yet without embeddings.
 fn classes(finished: &Finished) -> anyhow::Result<Vec<ToyClass>> {
-    let centers = checkpoint::centers(&finished.checkpoint).ok().filter(|centers| centers.rank() == 2);
+    let identities = finished.source.num_identities();
+    let centers = checkpoint::centers(&finished.checkpoint).ok().filter(|centers| *centers.dims() == [identities, 2]);
     let centers: Option<Vec<Vec<f64>>> = centers.map(|centers| centers.to_dtype(DType::F64)?.to_vec2()).transpose()?;
     let center = |label: u32| centers.as_ref().map(|centers| [centers[label as usize][0], centers[label as usize][1]]);
-    let labels = 0..finished.source.num_identities() as u32;
+    let labels = 0..identities as u32;
     let names: Vec<String> = labels.clone().map(|label| finished.source.identity(label)).collect();
     let class = |(label, name)| ToyClass { name, center: center(label), embeddings: Vec::new() };
     Ok(labels.zip(told_apart(&names)).map(class).collect())
