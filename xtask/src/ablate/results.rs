@@ -117,7 +117,8 @@ impl<'a> Results<'a> {
         let one = if self.plan.seeds.len() < 2 { " One seed speaks of these networks alone." } else { "" };
         format!(
             "Mean ± standard deviation over the seeds. Differences to `{reference}` are in points, with the 95 % interval of \
-             a test paired over seeds and pairs; p is Holm's, beyond noise below 0.05.{one}"
+             a test paired over seeds and pairs, all rows telling how far seeds differ; p is Holm's, beyond noise below \
+             0.05.{one}"
         )
     }
 }
