@@ -64,7 +64,7 @@ pub fn batch_norm_prelu_eval(
     tape::apply3(x, affine, slope, Fused(normaliser))
 }
 
-fn check_slope(x: &Tensor, slope: &Tensor) -> Result<()> {
+pub(super) fn check_slope(x: &Tensor, slope: &Tensor) -> Result<()> {
     let (_, channels) = shape::rows_and_channels(x, "x")?;
     shape::exactly(slope, "slope", "(C)", &[channels])?;
     check_operands(&[("x", x), ("slope", slope)])
@@ -152,7 +152,7 @@ fn gradient_sums<T: Element>(x: &[T], dy: &[T], map: &Map<T>, slope: &[T]) -> Ve
     })
 }
 
-fn input_gradient<T: Element>(x: &[T], dy: &[T], map: &Map<T>, mix: &Mix<T>, slope: &[T]) -> Vec<T> {
+pub(super) fn input_gradient<T: Element>(x: &[T], dy: &[T], map: &Map<T>, mix: &Mix<T>, slope: &[T]) -> Vec<T> {
     let chunk_len = row_chunk(slope.len());
     build(
         x.len(),
@@ -166,7 +166,7 @@ fn input_gradient<T: Element>(x: &[T], dy: &[T], map: &Map<T>, mix: &Mix<T>, slo
 }
 
 multiversion! {
-    fn activate[T: Element](x: &[T], map: &Map<T>, slope: &[T], y: &mut [T]) {
+    pub(super) fn activate[T: Element](x: &[T], map: &Map<T>, slope: &[T], y: &mut [T]) {
         let channels = slope.len();
         let (center, scale, shift) = (&map.center[..channels], &map.scale[..channels], &map.shift[..channels]);
         for (y, x) in y.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {

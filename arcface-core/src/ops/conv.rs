@@ -7,7 +7,7 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor};
 use super::element::{check_operands, storage, values};
 pub use super::geometry::ConvConfig;
 use super::geometry::Geometry;
-use super::tape::{self, Recorded, is_wanted};
+use super::tape::{self, Needs, Recorded, is_wanted};
 use super::{dense, depthwise};
 use crate::{Result, with_element};
 
@@ -46,7 +46,9 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, config: ConvConfig) -> Result<Tensor>
 /// (x, weight) → y
 struct Forward(Geometry);
 
-impl Recorded for Forward {}
+impl Recorded for Forward {
+    const NEEDS: Needs = Needs::Others;
+}
 
 impl CustomOp2 for Forward {
     fn name(&self) -> &'static str {

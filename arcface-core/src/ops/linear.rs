@@ -7,7 +7,7 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Shape, Te
 use super::element::{Element, check_operands, storage, values};
 use super::matmul::{Accumulate, MatRef, matmul, multiply};
 use super::parallel::{CHUNK, piece, sum_parts};
-use super::tape::{self, Recorded, is_wanted};
+use super::tape::{self, Needs, Recorded, is_wanted};
 use crate::{Error, Result, with_element};
 
 /// y = x·Wᵀ + b.
@@ -76,7 +76,9 @@ impl Forward {
     }
 }
 
-impl Recorded for Forward {}
+impl Recorded for Forward {
+    const NEEDS: Needs = Needs::Others;
+}
 
 impl CustomOp2 for Forward {
     fn name(&self) -> &'static str {

@@ -31,19 +31,28 @@ impl<T: Element> Center<T> {
 
 /// Mean and biased variance of each channel of `x`.
 pub(super) fn moments<T: Element>(x: &[T], channels: usize) -> Moments {
-    let (count, first) = ((x.len() / channels) as f64, &x[..channels]);
-    let mut mean = sum_chunks(x.len(), row_chunk(channels), |chunk| {
+    let first = &x[..channels];
+    let sums = sum_chunks(x.len(), row_chunk(channels), |chunk| {
         let mut sums = vec![0.0; 2 * channels];
         add_moments(&x[chunk], first, &mut sums);
         sums
     });
-    let squares = mean.split_off(channels);
-    for sum in &mut mean {
-        *sum /= count;
+    Moments::from_sums(sums, first, (x.len() / channels) as f64)
+}
+
+impl Moments {
+    /// Those of `count` rows, of which [`add_moments`] made the `sums`.
+    pub(super) fn from_sums<T: Element>(sums: Vec<f64>, first: &[T], count: f64) -> Self {
+        let mut mean = sums;
+        let squares = mean.split_off(first.len());
+        for sum in &mut mean {
+            *sum /= count;
+        }
+        let variance = squares.iter().zip(&mean).map(|(square, mean)| not_negative(square / count - mean * mean));
+        let variance = variance.collect();
+        mean.iter_mut().zip(first).for_each(|(mean, first)| *mean += first.to_f64());
+        Self { mean, variance }
     }
-    let variance = squares.iter().zip(&mean).map(|(square, mean)| not_negative(square / count - mean * mean)).collect();
-    mean.iter_mut().zip(first).for_each(|(mean, first)| *mean += first.to_f64());
-    Moments { mean, variance }
 }
 
 /// Rounding may take a variance below zero by a hair; NaN stays, unlike with `max`.
@@ -84,7 +93,7 @@ multiversion! {
     /// Adds Σ (x − first) to the first half of `sums` and Σ (x − first)² to the second.
     ///
     /// The difference is nearly exact; the squares are f64, for `first` may be an outlier.
-    fn add_moments[T: Element](x: &[T], first: &[T], sums: &mut [f64]) {
+    pub(super) fn add_moments[T: Element](x: &[T], first: &[T], sums: &mut [f64]) {
         let channels = first.len();
         let (plain, squares) = sums.split_at_mut(channels);
         for row in x.chunks_exact(channels) {
@@ -110,7 +119,7 @@ multiversion! {
         }
     }
 
-    fn stretch[T: Element](x: &[T], center: &[T], scale: &[T], shift: &[T], y: &mut [T]) {
+    pub(super) fn stretch[T: Element](x: &[T], center: &[T], scale: &[T], shift: &[T], y: &mut [T]) {
         let channels = center.len();
         for (y, x) in y.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
             for ((((y, &x), &center), &scale), &shift) in y.iter_mut().zip(x).zip(center).zip(scale).zip(shift) {

@@ -29,8 +29,21 @@ pub(crate) trait Recorded {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Needs {
     Arguments,
+    /// The gradient of an argument depends on the other arguments alone, as that of a product.
+    Others,
     /// Not even their shapes.
     Nothing,
+}
+
+impl Needs {
+    /// Whether argument `index` is among them, for gradients of those arguments that have a target.
+    fn include(self, index: usize, targets: &[Option<TensorId>]) -> bool {
+        match self {
+            Self::Arguments => true,
+            Self::Others => targets.iter().enumerate().any(|(other, target)| other != index && target.is_some()),
+            Self::Nothing => false,
+        }
+    }
 }
 
 /// Whether a result that others need in the backward pass is kept.
@@ -212,11 +225,11 @@ fn apply(
     RECORDING.with_borrow_mut(|recording| {
         let Some(recording) = recording else { return Ok(y) };
         let y = recording.add(&y, inputs, |recording| {
-            let saved = arguments.iter().map(|input| match needs {
-                Needs::Arguments => recording.save(input),
-                Needs::Nothing => Saved::Unneeded(input.dtype()),
+            let targets: Vec<_> = arguments.iter().map(|input| recording.tracks(input).then(|| input.id())).collect();
+            let saved = arguments.iter().enumerate().map(|(index, input)| {
+                let is_needed = needs.include(index, &targets);
+                if is_needed { recording.save(input) } else { Saved::Unneeded(input.dtype()) }
             });
-            let targets = arguments.iter().map(|input| recording.tracks(input).then(|| input.id())).collect();
             of_operator(saved.collect(), targets, backward())
         });
         if made == Made::Again {
@@ -272,6 +285,17 @@ pub(crate) fn apply3<O: CustomOp3 + Recorded + Send + Sync + 'static>(
     let forward = move |x: &[Tensor]| Ok(x[0].apply_op3_arc(&x[1], &x[2], again.clone())?);
     apply(&[a, b, c], (O::NEEDS, O::RESULT), Rc::new(forward), || {
         Box::new(move |x, dy| Ok(op.bwd(&x[0], &x[1], &x[2], dy, dy).map(|(a, b, c)| vec![a, b, c])?))
+    })
+}
+
+/// `y`, which was made of `x` already, on the tape if one is recorded; `backward` gets `x` and the gradient of `y`.
+pub(crate) fn made(
+    x: &Tensor,
+    y: Tensor,
+    backward: impl FnOnce(&Tensor, &Tensor) -> Result<Tensor> + 'static,
+) -> Result<Tensor> {
+    apply(&[x], (Needs::Arguments, Made::Once), Rc::new(move |_| Ok(y.clone())), || {
+        Box::new(move |x, dy| Ok(vec![Some(backward(&x[0], dy)?)]))
     })
 }
 
@@ -433,6 +457,23 @@ mod tests {
             tape.backward(&x.ones_like().unwrap()).unwrap()
         };
         assert!(kept(true).get(&slope).is_some() && kept(false).get(&slope).is_none());
+    }
+
+    #[test]
+    fn a_product_keeps_only_what_gradients_are_asked_for() {
+        let (x, weight) = (var(&[2, 3], 0), var(&[4, 3], 1));
+        let saved = |x: &Tensor, weight: &Tensor| {
+            let needs = [x, weight].map(|input| input.track_op().then(|| input.id()));
+            [0, 1].map(|index| Needs::Others.include(index, &needs))
+        };
+        let constant = |var: &Var| var.as_detached_tensor();
+        assert_eq!(saved(&x, &weight), [true, true]);
+        assert_eq!(saved(&x, &constant(&weight)), [false, true]);
+        assert_eq!(saved(&constant(&x), &weight), [true, false]);
+        let (y, tape) = record(|| linear(&x, &constant(&weight), None)).unwrap();
+        let gradients = tape.backward(&y).unwrap();
+        let expected = y.matmul(&constant(&weight)).unwrap();
+        assert!(difference(gradients.get(&x).unwrap(), &expected).unwrap() < 1e-12);
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod folded_conv;
 mod layout;
 mod linear;
 mod matmul;
+mod observed;
 mod optim;
 mod oracle;
 mod parameters;
