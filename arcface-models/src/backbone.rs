@@ -5,6 +5,7 @@ use arcface_core::candle::{self, DType, Device, Module, Tensor};
 use arcface_core::{Parameters, Result};
 
 use crate::BackboneConfig;
+use crate::image_pass::{ImagePass, Watch};
 use crate::inference::Inference;
 use crate::layers::Mode;
 use crate::network::{Network, TrainingPass};
@@ -83,6 +84,33 @@ impl Backbone {
         self.network.inference()
     }
 
+    /// A pass in evaluation whose gradients go to the images and to no weight: the embeddings of [`Backbone::forward`],
+    /// and before every batch norm the statistics of the batch beside those of training, if they are watched.
+    ///
+    /// # Errors
+    /// If the images have another shape or type.
+    ///
+    /// # Example
+    /// ```
+    /// use arcface_core::candle::{DType, Device, Tensor};
+    /// use arcface_models::{Architecture, Backbone, BackboneConfig, Watch};
+    /// let config = BackboneConfig { input_size: 32, ..BackboneConfig::new(Architecture::FaceNano) };
+    /// let backbone = Backbone::new(&config, 0, DType::F32, &Device::Cpu)?;
+    /// let images = Tensor::ones((2, 3, 32, 32), DType::F32, &Device::Cpu)?;
+    /// let pass = backbone.image_pass(&images, Watch::Statistics)?;
+    /// // Embeddings that are to be short, and means that are to be those of training.
+    /// let by_embeddings = pass.embeddings().affine(2.0, 0.0)?;
+    /// let by_statistics: Result<Vec<_>, _> = pass.statistics().iter().map(|layer| {
+    ///     let by_mean = (layer.batch.get(0)? - layer.running.get(0)?)?;
+    ///     Tensor::stack(&[&by_mean, &by_mean.zeros_like()?], 0)
+    /// }).collect();
+    /// assert_eq!(pass.backward(&by_embeddings, &by_statistics?)?.dims(), [2, 3, 32, 32]);
+    /// # Ok::<(), arcface_core::Error>(())
+    /// ```
+    pub fn image_pass(&self, images: &Tensor, watch: Watch) -> Result<ImagePass> {
+        self.network.image_pass(images, watch)
+    }
+
     /// A training pass that keeps its own tape: the same numbers as [`Backbone::forward`] and candle's backward pass,
     /// without the passes over memory in which candle's gradient store begins and adds up every gradient.
     ///
@@ -124,6 +152,11 @@ impl Backbone {
     /// ```
     pub fn recompute(&mut self, prefixes: &[String]) -> Result<()> {
         self.network.recompute(prefixes)
+    }
+
+    /// The layers and weights alone, without the name.
+    pub fn network(&self) -> &Network {
+        &self.network
     }
 
     /// What was chosen about the network.

@@ -10,6 +10,7 @@ use arcface_core::ops::channels_last;
 use arcface_core::ops::tape::{Tape, record};
 use arcface_core::{Error, Gradients, Parameters, Result};
 
+use crate::image_pass::{ImagePass, Watch};
 use crate::inference::Inference;
 use crate::layers::{self, Begin, Builder, Layer, Mode};
 use crate::plan::{Entry, Kind, Plan, check_prefixes};
@@ -93,6 +94,19 @@ impl Network {
     /// If the tensor library fails.
     pub fn inference(&self) -> Result<Inference> {
         Inference::new(&self.layers, self.entrance)
+    }
+
+    /// A pass in evaluation whose gradients go to the images and to no weight.
+    ///
+    /// # Errors
+    /// If the images have another shape or type, or statistics are to be watched where there is no batch norm.
+    pub fn image_pass(&self, images: &Tensor, watch: Watch) -> Result<ImagePass> {
+        ImagePass::new(&self.layers, &self.entrance, images, watch)
+    }
+
+    /// Side of the images that it takes, 112 as a rule.
+    pub fn input_size(&self) -> usize {
+        self.entrance.input_size
     }
 
     /// [`Network::forward`] in training, on a tape of its own.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arcface_core::candle::Tensor;
 use arcface_core::ops::tape::rows;
-use arcface_core::ops::{self, BatchStatistics};
+use arcface_core::ops::{self, BatchStatistics, Observed};
 use arcface_core::{Error, Result};
 
 use crate::inference::Norm;
@@ -74,10 +74,23 @@ impl BatchNorm {
         }
     }
 
+    /// What it does in evaluation, with a `PReLU` of `slope` (C) behind it; what goes in is added to `observed`.
+    pub(crate) fn observed(&self, x: &Tensor, slope: Option<Tensor>, observed: &mut Vec<Observed>) -> Result<Tensor> {
+        let Norm { affine, statistics, eps, slope } = self.by_running(slope)?;
+        let (y, seen) = ops::batch_norm_observed(x, &affine, &statistics, slope.as_ref(), eps)?;
+        observed.push(seen);
+        Ok(y)
+    }
+
     /// What it does in evaluation, with a `PReLU` of `slope` (C) behind it.
     pub(crate) fn by_running(&self, slope: Option<Tensor>) -> Result<Norm> {
         let statistics = rows(&self.mean.tensor(Mode::Eval), &self.variance.tensor(Mode::Eval))?;
         Ok(Norm { affine: self.affine(Mode::Eval)?, statistics, eps: self.eps, slope })
+    }
+
+    /// Torch's name of the module.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// γ and β are parameters of their own, as in torch; the operators take both as rows of one tensor.

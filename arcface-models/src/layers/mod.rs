@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use arcface_core::Result;
 use arcface_core::candle::Tensor;
-use arcface_core::ops::add;
 use arcface_core::ops::tape::recomputed;
+use arcface_core::ops::{Observed, add};
 
 pub(crate) use batch_norm::BatchNorm;
 pub(crate) use builder::{Begin, Builder, Weight};
@@ -112,6 +112,19 @@ impl Layer {
         }
     }
 
+    /// [`Layer::forward`] in evaluation that tells what goes into batch norms; nothing is recomputed.
+    fn observed(&self, x: &Tensor, observed: &mut Vec<Observed>) -> Result<Tensor> {
+        match self {
+            Self::BatchNorm(norm) => norm.observed(x, None, observed),
+            Self::BatchNormPrelu(norm, prelu) => norm.observed(x, Some(prelu.slope.tensor(Mode::Eval)), observed),
+            Self::Residual(block, _) => {
+                let main = self::observed(&block.main, x, observed)?;
+                add(&main, &self::observed(&block.shortcut, x, observed)?)
+            }
+            layer => layer.forward(x, Mode::Eval),
+        }
+    }
+
     fn batch_norms(&self) -> Vec<&BatchNorm> {
         match self {
             Self::BatchNorm(layer) | Self::BatchNormPrelu(layer, _) => vec![layer],
@@ -168,6 +181,11 @@ fn fused(before: Layer, layer: Layer) -> Vec<Layer> {
 /// `x` (B, H, W, C).
 pub(crate) fn forward(layers: &[Layer], x: &Tensor, mode: Mode) -> Result<Tensor> {
     layers.iter().try_fold(x.clone(), |x, layer| layer.forward(&x, mode))
+}
+
+/// [`forward`] in evaluation; what goes into the batch norms is added to `observed`, in the order of [`batch_norms`].
+pub(crate) fn observed(layers: &[Layer], x: &Tensor, observed: &mut Vec<Observed>) -> Result<Tensor> {
+    layers.iter().try_fold(x.clone(), |x, layer| layer.observed(&x, observed))
 }
 
 /// Every batch norm in `layers`, in order.

@@ -5,6 +5,7 @@
 
 mod golden;
 mod gradients;
+mod image_pass;
 mod oracle;
 mod properties;
 mod published;
