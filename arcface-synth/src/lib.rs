@@ -1,4 +1,19 @@
 //! From a trained model to images: what a face looks like to a network. Its objective is a function of the embeddings.
 //! Knows no data set and no loss.
+//!
+//! An [`Inversion`] holds a batch of images that begin as noise. Each of its steps follows the gradient of an objective
+//! of their embeddings, of the distance between the batch's statistics and those of training before every batch norm
+//! ([`statistics`]), and of what any image is like ([`prior`]).
 
+pub mod config;
+pub mod invert;
+pub mod placement;
 pub mod prior;
+pub mod resample;
+pub mod statistics;
+pub mod target;
+
+pub use config::{Coarse, InversionConfig};
+pub use invert::{Inversion, Losses};
+pub use statistics::{Compared, StatisticsConfig};
+pub use target::{Distance, Targets};

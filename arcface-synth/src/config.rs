@@ -1,0 +1,173 @@
+//! What is chosen about an inversion: weights, optimiser, augmentation, resolutions; the paper's and a fast one.
+//! Knows no network and no target.
+
+use arcface_core::schedule::{Curve, Schedule};
+use arcface_core::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::statistics::StatisticsConfig;
+
+/// How images are made of noise.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InversionConfig {
+    /// Steps of the optimiser.
+    pub steps: u64,
+    /// Learning rate of Adam.
+    pub learning_rate: f64,
+    /// Its course over the steps.
+    pub curve: Curve,
+    /// Adam's decay of the mean gradient and of the mean squared gradient.
+    pub betas: [f64; 2],
+    /// The prior of the batch norms; none for a network that has no batch norm.
+    pub statistics: Option<StatisticsConfig>,
+    /// Weight of the total variation.
+    pub total_variation: f64,
+    /// Weight of the length of the image.
+    pub l2: f64,
+    /// Each step shifts each image by up to so many pixels in both directions.
+    pub jitter: usize,
+    /// Probability with which each step mirrors an image.
+    pub flip: f64,
+    /// Standard deviation of the noise that images begin as.
+    pub noise: f64,
+    /// Smaller images that are made first, from coarse to fine.
+    pub coarse: Vec<Coarse>,
+    /// The least and the largest value of a pixel; images are clipped to it after every step.
+    pub range: Option<[f64; 2]>,
+}
+
+/// Steps on a smaller image, which the network sees enlarged.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Coarse {
+    /// How many times smaller its side is.
+    pub factor: usize,
+    /// Share of all steps.
+    pub share: f64,
+}
+
+impl InversionConfig {
+    /// The paper's: Adam at 0.25 for 20,000 steps from N(0, 1), 0.05 for the prior, 1e-3 for the total variation, 1e-4
+    /// for the length. Of what it leaves open, betas are Adam's own, the rate is constant, nothing is shifted or
+    /// mirrored, there is one resolution, and pixels stay within what an image can be.
+    pub fn paper() -> Self {
+        Self {
+            steps: 20_000,
+            learning_rate: 0.25,
+            curve: Curve::Constant,
+            betas: [0.9, 0.999],
+            statistics: Some(StatisticsConfig::paper()),
+            total_variation: 1e-3,
+            l2: 1e-4,
+            jitter: 0,
+            flip: 0.0,
+            noise: 1.0,
+            coarse: vec![],
+            range: Some([-1.0, 1.0]),
+        }
+    }
+
+    /// Nearly the same in a tenth of the steps.
+    pub fn fast() -> Self {
+        // Deviates: the rate falls to nothing, so that the last steps settle what large ones leave unsteady.
+        Self { steps: 2_000, curve: Curve::Cosine { floor: 0.0 }, ..Self::paper() }
+    }
+
+    /// Checks every number.
+    ///
+    /// # Errors
+    /// Naming the first that is out of its range.
+    ///
+    /// # Example
+    /// ```
+    /// use arcface_synth::InversionConfig;
+    /// let config = InversionConfig { flip: 2.0, ..InversionConfig::paper() };
+    /// assert_eq!(config.check().unwrap_err().to_string(), "flip: expected 0 <= flip <= 1, got 2");
+    /// ```
+    pub fn check(&self) -> Result<()> {
+        in_range("steps", "0 < steps", 0 < self.steps, self.steps)?;
+        self.schedule()?;
+        for beta in self.betas {
+            in_range("betas", "0 <= beta < 1", 0.0 <= beta && beta < 1.0, beta)?;
+        }
+        not_negative("total_variation", self.total_variation)?;
+        not_negative("l2", self.l2)?;
+        not_negative("noise", self.noise)?;
+        in_range("flip", "0 <= flip <= 1", 0.0 <= self.flip && self.flip <= 1.0, self.flip)?;
+        self.statistics.iter().try_for_each(StatisticsConfig::check)?;
+        self.check_coarse()?;
+        self.range.map_or(Ok(()), |[least, largest]| {
+            in_range(
+                "range",
+                "[least, largest] with least < largest",
+                least < largest,
+                format!("{:?}", [least, largest]),
+            )
+        })
+    }
+
+    /// The learning rate of each step.
+    ///
+    /// # Errors
+    /// If the rate or its curve is out of range.
+    pub(crate) fn schedule(&self) -> Result<Schedule> {
+        Schedule::new(self.learning_rate, self.curve.clone(), 0)
+    }
+
+    /// How many times smaller the image of `step` is, and the step that its size began with.
+    pub(crate) fn resolution(&self, step: u64) -> Resolution {
+        let mut resolution = Resolution { factor: 1, since: 0 };
+        let mut share = 0.0;
+        for coarse in &self.coarse {
+            let end = |share: f64| (share * self.steps as f64).round() as u64;
+            if step < end(share + coarse.share) {
+                return Resolution { factor: coarse.factor, since: end(share) };
+            }
+            share += coarse.share;
+            resolution.since = end(share);
+        }
+        resolution
+    }
+
+    fn check_coarse(&self) -> Result<()> {
+        let mut share = 0.0;
+        for coarse in &self.coarse {
+            in_range("coarse.factor", "2 <= factor", 2 <= coarse.factor, coarse.factor)?;
+            in_range("coarse.share", "0 < share", 0.0 < coarse.share, coarse.share)?;
+            share += coarse.share;
+        }
+        in_range("coarse", "shares with a sum below 1", share < 1.0, share)
+    }
+}
+
+/// The size of an image during some steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Resolution {
+    pub(crate) factor: usize,
+    /// The first step of this size.
+    pub(crate) since: u64,
+}
+
+fn not_negative(what: &str, value: f64) -> Result<()> {
+    in_range(what, &format!("0 <= {what} < ∞"), 0.0 <= value && value.is_finite(), value)
+}
+
+pub(crate) fn in_range(what: &str, expected: &str, holds: bool, got: impl std::fmt::Display) -> Result<()> {
+    if holds { Ok(()) } else { Err(Error::value(what, expected, got)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn coarse_images_come_first() {
+        let [quarter, half] = [(4, 0.1), (2, 0.3)].map(|(factor, share)| Coarse { factor, share });
+        let config = InversionConfig { steps: 10, coarse: vec![quarter, half], ..InversionConfig::paper() };
+        let factors: Vec<usize> = (0..10).map(|step| config.resolution(step).factor).collect();
+        assert_eq!(factors, [4, 2, 2, 2, 1, 1, 1, 1, 1, 1]);
+        let since: Vec<u64> = (0..10).map(|step| config.resolution(step).since).collect();
+        assert_eq!(since, [0, 1, 1, 1, 4, 4, 4, 4, 4, 4]);
+    }
+}

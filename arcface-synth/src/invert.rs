@@ -1,0 +1,340 @@
+//! A batch of images on its way from noise to faces: one step after the other, saved and gone on with.
+//! Knows no loss and no data set: what embeddings are to become is the objective's matter.
+//!
+//! All that is random is a function of (seed, step, image), and every image is worked on by itself but for the network:
+//! the same seed gives the same bytes for any number of threads, stopped or not.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use arcface_core::candle::{DType, Device, Tensor, Var};
+use arcface_core::checkpoint::{load_tensors, save_tensors, take};
+use arcface_core::seed::{Purpose, rng};
+use arcface_core::{Error, Result};
+use arcface_models::{Network, Watch};
+use rand::Rng;
+use rand_distr::StandardNormal;
+use rayon::prelude::*;
+
+use crate::config::{InversionConfig, Resolution};
+use crate::placement::Placement;
+use crate::prior::{l2, total_variation};
+use crate::resample::Enlargement;
+use crate::statistics::statistics_prior;
+
+/// Values per pixel.
+const CHANNELS: usize = 3;
+/// Adam's, so that a pixel without a gradient stays.
+const EPS: f32 = 1e-8;
+
+/// A batch of images that are being made.
+#[derive(Debug, Clone)]
+pub struct Inversion {
+    config: InversionConfig,
+    seed: u64,
+    /// Steps done.
+    step: u64,
+    /// Side of the images that the network takes.
+    size: usize,
+    images: Vec<Image>,
+}
+
+/// One image of the present resolution, (3, S, S), with Adam's moments.
+#[derive(Debug, Clone)]
+struct Image {
+    pixels: Vec<f32>,
+    mean: Vec<f32>,
+    square: Vec<f32>,
+}
+
+/// The terms of a step before it moved anything, without their weights: means over the images, but for the batch's
+/// statistics.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Losses {
+    /// What the objective returned.
+    pub objective: f64,
+    /// The prior of the batch norms, 0 if there is none.
+    pub statistics: f64,
+    /// The total variation.
+    pub total_variation: f64,
+    /// The length.
+    pub l2: f64,
+    /// The sum of all by their weights, which the step makes smaller.
+    pub total: f64,
+}
+
+impl Inversion {
+    /// `count` images of noise for a network that takes images of side `size`.
+    ///
+    /// # Errors
+    /// If the configuration is out of range, there is no image, or a coarse image has no pixel.
+    ///
+    /// # Example
+    /// ```
+    /// use arcface_core::candle::{DType, Device};
+    /// use arcface_models::{Architecture, Backbone, BackboneConfig};
+    /// use arcface_synth::{Inversion, InversionConfig};
+    /// let config = BackboneConfig { input_size: 32, ..BackboneConfig::new(Architecture::FaceNano) };
+    /// let backbone = Backbone::new(&config, 0, DType::F32, &Device::Cpu)?;
+    /// let mut inversion = Inversion::new(&InversionConfig::fast(), 0, 2, 32)?;
+    /// let losses = inversion.step(backbone.network(), |embeddings| Ok(embeddings.sqr()?.mean_all()?))?;
+    /// assert!(0.0 < losses.total);
+    /// assert_eq!(inversion.images()?.dims(), [2, 3, 32, 32]);
+    /// # Ok::<(), arcface_core::Error>(())
+    /// ```
+    pub fn new(config: &InversionConfig, seed: u64, count: usize, size: usize) -> Result<Self> {
+        config.check()?;
+        if count == 0 {
+            return Err(Error::value("images", "at least one to make", count));
+        }
+        let largest = config.coarse.iter().map(|coarse| coarse.factor).max().unwrap_or(1);
+        if size < 2 * largest {
+            return Err(Error::value("coarse.factor", format!("at most half of the side {size}"), largest));
+        }
+        let side = side(size, config.resolution(0));
+        let images = (0..count as u64).map(|index| Image::noise(config, seed, index, side)).collect();
+        Ok(Self { config: config.clone(), seed, step: 0, size, images })
+    }
+
+    /// Steps done.
+    pub fn steps_done(&self) -> u64 {
+        self.step
+    }
+
+    /// Whether all steps of the configuration are done.
+    pub fn is_done(&self) -> bool {
+        self.config.steps <= self.step
+    }
+
+    /// The images as they are, of the full size.
+    ///
+    /// # Shapes
+    /// (B, 3, S, S) in f32, in the network's normalisation.
+    ///
+    /// # Errors
+    /// If the tensor library fails.
+    pub fn images(&self) -> Result<Tensor> {
+        let enlargement = self.enlargement();
+        self.batch(&self.images.par_iter().map(|image| enlargement.enlarged(&image.pixels)).collect::<Vec<_>>())
+    }
+
+    /// One step of the optimiser towards a smaller `objective` (a scalar, differentiable in the embeddings (B, D)).
+    ///
+    /// # Errors
+    /// If the network takes images of another size or has no batch norm for the prior, the objective does not depend on
+    /// the embeddings, or a loss is not finite; the images stay as they were then.
+    pub fn step(&mut self, network: &Network, objective: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Losses> {
+        self.enter_resolution();
+        let enlargement = self.enlargement();
+        let views: Vec<View> =
+            (0..self.images.len()).into_par_iter().map(|index| self.view(index, &enlargement)).collect();
+        let (by_network, gradient) = self.network_gradient(network, &views, objective)?;
+        let rule = self.rule()?;
+        let weights = [self.config.total_variation, self.config.l2].map(|weight| weight / self.images.len() as f64);
+        let gradients = gradient.par_chunks_exact(CHANNELS * self.size * self.size);
+        let priors = self.images.par_iter_mut().zip(&views).zip(gradients).map(|((image, view), gradient)| {
+            let (priors, gradient) = view.gradient(gradient, self.size, weights);
+            image.follow(&enlargement.gradient(&gradient), &rule);
+            priors
+        });
+        let priors: Vec<[f64; 2]> = priors.collect();
+        self.step += 1;
+        Ok(self.losses(by_network, &priors))
+    }
+
+    /// Enlarges the images if this step is the first of a finer resolution.
+    fn enter_resolution(&mut self) {
+        let enlargement = Enlargement::new(self.side(), side(self.size, self.config.resolution(self.step)));
+        if !enlargement.is_identity() {
+            self.images.par_iter_mut().for_each(|image| *image = Image::still(enlargement.enlarged(&image.pixels)));
+        }
+    }
+
+    /// From the present resolution to that of the network.
+    fn enlargement(&self) -> Enlargement<f32> {
+        Enlargement::new(self.side(), self.size)
+    }
+
+    /// The side of the images of the present resolution.
+    fn side(&self) -> usize {
+        (self.images[0].pixels.len() / CHANNELS).isqrt()
+    }
+
+    fn view(&self, index: usize, enlargement: &Enlargement<f32>) -> View {
+        let image = enlargement.enlarged(&self.images[index].pixels);
+        let (jitter, flip) = (self.config.jitter, self.config.flip);
+        View { image, placement: Placement::draw(self.size, jitter, flip, (self.seed, self.step, index as u64)) }
+    }
+
+    /// Values of the objective and of the batch norms' prior, and the gradient of their weighted sum by what is seen.
+    fn network_gradient(
+        &self,
+        network: &Network,
+        views: &[View],
+        objective: impl FnOnce(&Tensor) -> Result<Tensor>,
+    ) -> Result<([f64; 2], Vec<f32>)> {
+        let parameters = network.parameters();
+        let seen = self.batch(&views.par_iter().map(View::seen).collect::<Vec<_>>())?;
+        let seen = seen.to_dtype(parameters.dtype())?.to_device(parameters.device())?;
+        let watch = self.config.statistics.as_ref().map_or(Watch::Nothing, |_| Watch::Statistics);
+        let pass = network.image_pass(&seen, watch)?;
+        let (value, by_embeddings) = differentiated(pass.embeddings(), objective)?;
+        let prior = self.config.statistics.as_ref().map(|config| statistics_prior(pass.statistics(), config));
+        let (statistics, by_statistics) = prior.transpose()?.map_or((0.0, vec![]), |term| (term.value, term.gradients));
+        self.check_finite("objective", value)?;
+        self.check_finite("statistics prior", statistics)?;
+        let gradient = pass.backward(&by_embeddings, &by_statistics)?;
+        Ok(([value, statistics], gradient.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?))
+    }
+
+    fn check_finite(&self, what: &str, value: f64) -> Result<()> {
+        let expected = || format!("a finite value in step {} (a lower learning rate may help)", self.step);
+        if value.is_finite() { Ok(()) } else { Err(Error::value(what, expected(), value)) }
+    }
+
+    /// What Adam does in this step; it begins anew with each resolution.
+    fn rule(&self) -> Result<Rule> {
+        let InversionConfig { betas, range, steps, .. } = &self.config;
+        let age = (self.step - self.config.resolution(self.step).since + 1) as i32;
+        let [mean, square] = betas.map(|beta| 1.0 - beta.powi(age));
+        let learning_rate = self.config.schedule()?.learning_rate(self.step, *steps);
+        Ok(Rule {
+            betas: betas.map(|beta| beta as f32),
+            rate: (learning_rate / mean) as f32,
+            root: (1.0 / square.sqrt()) as f32,
+            range: range.map(|range| range.map(|limit| limit as f32)),
+        })
+    }
+
+    fn losses(&self, [objective, statistics]: [f64; 2], priors: &[[f64; 2]]) -> Losses {
+        let mean = |term: usize| priors.iter().map(|terms| terms[term]).sum::<f64>() / priors.len() as f64;
+        let (total_variation, l2) = (mean(0), mean(1));
+        let weight = self.config.statistics.as_ref().map_or(0.0, |config| config.weight);
+        let of_image = self.config.total_variation * total_variation + self.config.l2 * l2;
+        Losses { objective, statistics, total_variation, l2, total: objective + weight * statistics + of_image }
+    }
+
+    /// (B, 3, S, S) of images of the full size.
+    fn batch(&self, images: &[Vec<f32>]) -> Result<Tensor> {
+        let shape = (images.len(), CHANNELS, self.size, self.size);
+        Ok(Tensor::from_vec(images.concat(), shape, &Device::Cpu)?)
+    }
+}
+
+/// Saving, and going on.
+impl Inversion {
+    /// Writes all that the next step depends on, but for the configuration.
+    ///
+    /// # Errors
+    /// If the file cannot be written; an older one is as it was then.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let shape = (self.images.len(), CHANNELS, self.side(), self.side());
+        let tensor = |part: fn(&Image) -> &Vec<f32>| {
+            let values: Vec<f32> = self.images.iter().flat_map(|image| part(image).iter().copied()).collect();
+            Ok::<_, Error>(Tensor::from_vec(values, shape, &Device::Cpu)?)
+        };
+        let tensors = [
+            ("images".to_owned(), tensor(|image| &image.pixels)?),
+            ("mean".to_owned(), tensor(|image| &image.mean)?),
+            ("square".to_owned(), tensor(|image| &image.square)?),
+        ];
+        let metadata = [("seed", self.seed), ("size", self.size as u64), ("step", self.step)];
+        let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_string()));
+        save_tensors(path, &BTreeMap::from(tensors), &BTreeMap::from(metadata))
+    }
+
+    /// Goes on with what [`Inversion::save`] wrote, under the configuration that it was begun with.
+    ///
+    /// # Errors
+    /// If the file cannot be read, holds something else, or its images are not those of `config` at their step.
+    pub fn resume(config: &InversionConfig, path: &Path) -> Result<Self> {
+        config.check()?;
+        let (mut tensors, metadata) = load_tensors(path)?;
+        let number = |key: &str| {
+            let found = metadata.get(key).and_then(|text| text.parse::<u64>().ok());
+            found.ok_or_else(|| Error::file(path, format!("expected a saved inversion, got no number `{key}`")))
+        };
+        let (seed, size, step) = (number("seed")?, number("size")? as usize, number("step")?);
+        let count = tensors.get("images").and_then(|images| images.dims().first().copied()).unwrap_or(0);
+        let side = side(size, config.resolution(step.saturating_sub(1)));
+        let shape = [count, CHANNELS, side, side];
+        let mut values = |name: &str| {
+            let tensor = take(path, &mut tensors, name, &shape, DType::F32)?;
+            Ok::<_, Error>(tensor.flatten_from(1)?.to_vec2::<f32>()?)
+        };
+        let (pixels, mean, square) = (values("images")?, values("mean")?, values("square")?);
+        let images =
+            pixels.into_iter().zip(mean).zip(square).map(|((pixels, mean), square)| Image { pixels, mean, square });
+        Ok(Self { config: config.clone(), seed, step, size, images: images.collect() })
+    }
+}
+
+/// An image of the full size and how the network sees it in one step.
+struct View {
+    image: Vec<f32>,
+    placement: Placement,
+}
+
+impl View {
+    fn seen(&self) -> Vec<f32> {
+        self.placement.seen(&self.image)
+    }
+
+    /// Total variation and length, and the gradient of the image: theirs by `weights` and that of what is seen.
+    fn gradient(&self, of_seen: &[f32], side: usize, weights: [f64; 2]) -> ([f64; 2], Vec<f32>) {
+        let mut gradient = self.placement.gradient(of_seen);
+        let variation = total_variation(&self.image, side, weights[0], &mut gradient);
+        ([variation, l2(&self.image, weights[1], &mut gradient)], gradient)
+    }
+}
+
+impl Image {
+    /// Noise, a function of (seed, index).
+    fn noise(config: &InversionConfig, seed: u64, index: u64, side: usize) -> Self {
+        let mut rng = rng(seed, Purpose::Synthesis, 0, index);
+        let draw = |_| config.noise as f32 * rng.sample::<f32, _>(StandardNormal);
+        Self::still((0..CHANNELS * side * side).map(draw).collect())
+    }
+
+    /// One that Adam has not moved yet.
+    fn still(pixels: Vec<f32>) -> Self {
+        let zeros = vec![0.0; pixels.len()];
+        Self { mean: zeros.clone(), square: zeros, pixels }
+    }
+
+    /// One step of Adam against the gradient.
+    fn follow(&mut self, gradient: &[f32], rule: &Rule) {
+        let [keep, keep_square] = rule.betas;
+        let moments = self.mean.iter_mut().zip(&mut self.square);
+        for ((pixel, (mean, square)), &gradient) in self.pixels.iter_mut().zip(moments).zip(gradient) {
+            *mean = keep * *mean + (1.0 - keep) * gradient;
+            *square = keep_square * *square + (1.0 - keep_square) * gradient * gradient;
+            *pixel -= rule.rate * *mean / (square.sqrt() * rule.root + EPS);
+        }
+        if let Some([least, largest]) = rule.range {
+            self.pixels.iter_mut().for_each(|pixel| *pixel = pixel.clamp(least, largest));
+        }
+    }
+}
+
+/// Adam in one step: v̂ = v·root², and the rate is that of m̂.
+struct Rule {
+    betas: [f32; 2],
+    rate: f32,
+    root: f32,
+    range: Option<[f32; 2]>,
+}
+
+/// The side of the images of `resolution`.
+fn side(size: usize, resolution: Resolution) -> usize {
+    size / resolution.factor
+}
+
+/// The value of `objective` and its gradient by the embeddings.
+fn differentiated(embeddings: &Tensor, objective: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<(f64, Tensor)> {
+    let embeddings = Var::from_tensor(embeddings)?;
+    let loss = objective(&embeddings)?;
+    let unreached = || Error::Invalid("objective: expected a function of the embeddings that it was given".to_owned());
+    let gradient = loss.backward()?.remove(&embeddings).ok_or_else(unreached)?;
+    Ok((loss.to_dtype(DType::F64)?.to_scalar()?, gradient))
+}
