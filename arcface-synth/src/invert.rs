@@ -124,7 +124,6 @@ impl Inversion {
     /// If the network takes images of another size or has no batch norm for the prior, the objective does not depend on
     /// the embeddings, or a loss is not finite; the images stay as they were then.
     pub fn step(&mut self, network: &Network, objective: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Losses> {
-        self.enter_resolution();
         let enlargement = self.enlargement();
         let views: Vec<View> =
             (0..self.images.len()).into_par_iter().map(|index| self.view(index, &enlargement)).collect();
@@ -139,10 +138,11 @@ impl Inversion {
         });
         let priors: Vec<[f64; 2]> = priors.collect();
         self.step += 1;
+        self.enter_resolution();
         Ok(self.losses(by_network, &priors))
     }
 
-    /// Enlarges the images if this step is the first of a finer resolution.
+    /// Enlarges the images if the next step is the first of a finer resolution.
     fn enter_resolution(&mut self) {
         let enlargement = Enlargement::new(self.side(), side(self.size, self.config.resolution(self.step)));
         if !enlargement.is_identity() {
@@ -255,8 +255,11 @@ impl Inversion {
             found.ok_or_else(|| Error::file(path, format!("expected a saved inversion, got no number `{key}`")))
         };
         let (seed, size, step) = (number("seed")?, number("size")? as usize, number("step")?);
-        let count = tensors.get("images").and_then(|images| images.dims().first().copied()).unwrap_or(0);
-        let side = side(size, config.resolution(step.saturating_sub(1)));
+        let count = tensors.get("images").and_then(|images| images.dims().first().copied()).unwrap_or(1);
+        if count == 0 {
+            return Err(Error::file(path, "expected a saved inversion, got one of no image"));
+        }
+        let side = side(size, config.resolution(step));
         let shape = [count, CHANNELS, side, side];
         let mut values = |name: &str| {
             let tensor = take(path, &mut tensors, name, &shape, DType::F32)?;
