@@ -67,7 +67,7 @@ fn every_term_that_is_alone_gets_smaller() {
         statistics: None,
         total_variation: 0.0,
         l2: 0.0,
-        ..InversionConfig::fast()
+        ..InversionConfig::paper()
     };
     let with = |change: &dyn Fn(&mut InversionConfig), term: fn(&Losses) -> f64| {
         let mut config = none.clone();

@@ -88,7 +88,7 @@ fn about_a_saved_inversion() {
     let path = folder.path().join("inversion");
     let hidden = |message: String| message.replace(&path.display().to_string(), "FILE");
     Inversion::new(&everything(), 0, 2, SIZE).unwrap().save(&path).unwrap();
-    insta::assert_snapshot!(hidden(text(Inversion::resume(&InversionConfig::fast(), &path))), @"FILE: tensor `images`: expected shape [2, 3, 32, 32], got [2, 3, 8, 8]");
+    insta::assert_snapshot!(hidden(text(Inversion::resume(&InversionConfig::paper(), &path))), @"FILE: tensor `images`: expected shape [2, 3, 32, 32], got [2, 3, 8, 8]");
     arcface_core::checkpoint::save_tensors(&path, &[].into(), &[].into()).unwrap();
     insta::assert_snapshot!(hidden(text(Inversion::resume(&everything(), &path))), @"FILE: expected a saved inversion, got no number `seed`");
 }

@@ -2,6 +2,7 @@
 //! Knows nothing of how the crate goes about it.
 
 use arcface_core::candle::{DType, Device, Tensor};
+use arcface_core::schedule::Curve;
 use arcface_core::testing::{normal, values};
 use arcface_models::LayerStatistics;
 use arcface_synth::prior::{l2, total_variation};
@@ -80,8 +81,8 @@ proptest! {
 /// Only the length counts, whose gradient is x/‖x‖, so that a few steps of Adam can be written down.
 #[test]
 fn a_few_steps_of_adam() {
-    let config =
-        InversionConfig { statistics: None, total_variation: 0.0, l2: 3.0, range: None, ..InversionConfig::fast() };
+    let only = InversionConfig { statistics: None, total_variation: 0.0, l2: 3.0, ..InversionConfig::paper() };
+    let config = InversionConfig { steps: 2000, curve: Curve::Cosine { floor: 0.0 }, range: None, ..only };
     let mut inversion = Inversion::new(&config, 5, 2, SIZE).unwrap();
     let mut images: Vec<Vec<f64>> =
         values(&inversion.images().unwrap()).unwrap().chunks(3 * SIZE * SIZE).map(<[f64]>::to_vec).collect();
