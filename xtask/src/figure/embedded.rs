@@ -102,10 +102,11 @@ pub(super) fn each(
         interrupt::check()?;
         let Batch { images, indices, .. } = batch?;
         let [rows, _] = presentation.embed(&network, images)?;
-        for (place, row) in
-            rows.chunks_exact(size).enumerate().filter(|(place, _)| indices[*place] == faces.images[first + place])
-        {
-            visit(faces.labels[first + place], row).with_context(|| faces.describe(first + place))?;
+        for (number, (row, index)) in (first..).zip(rows.chunks_exact(size).zip(&indices)) {
+            // Another face stands in for one that cannot be read.
+            if *index == faces.images[number] {
+                visit(faces.labels[number], row).with_context(|| faces.describe(number))?;
+            }
         }
         first += indices.len();
         progress.at(first as u64, "");
