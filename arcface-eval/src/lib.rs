@@ -1,4 +1,4 @@
-//! Face verification as figures: distances of pairs, accuracy by folds, ROC, TAR at FAR, angles, plots and tables.
+//! Faces compared, as figures: accuracy by folds, ROC, TAR at FAR, templates, identification, angles, plots and tables.
 //! Runs no model and opens no image: embeddings, pairs and scores come in as values.
 //!
 //! ```
@@ -21,6 +21,8 @@ mod exact;
 mod grid;
 pub mod report;
 pub mod roc;
+pub mod rows;
+pub mod scores;
 pub mod significance;
 pub mod similarity;
 pub mod verification;
@@ -28,5 +30,7 @@ pub mod verification;
 pub use bootstrap::{AllPairs, Estimate};
 pub use comparison::{Comparison, Published, Variant};
 pub use roc::{Interval, Roc};
+pub use rows::Rows;
+pub use scores::{Pairs, TarAtFar, tar_at_far};
 pub use similarity::Embeddings;
 pub use verification::{FoldSource, Verification, verify, verify_folds};

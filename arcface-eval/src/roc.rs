@@ -88,12 +88,8 @@ impl Roc {
     /// `None` if not even one impostor pair may be accepted (`far` · impostors < 1): the pairs are then too few
     /// to tell that rate from zero.
     pub fn point_at_far(&self, far: f64) -> Option<&OperatingPoint> {
-        // 0.001 · 3000 may round below 3; the allowance is far below one pair.
-        let allowed = (far * self.impostors as f64 * (1.0 + 1e-12)).floor();
-        if allowed < 1.0 {
-            return None;
-        }
-        let within = self.points.partition_point(|point| point.false_accepts as f64 <= allowed);
+        let allowed = allowed_accepts(far, self.impostors)?;
+        let within = self.points.partition_point(|point| point.false_accepts <= allowed);
         self.points[..within].last()
     }
 
@@ -119,6 +115,13 @@ impl Roc {
         let part = -excess(left) / (excess(right) - excess(left));
         self.far(left) + part * (self.far(right) - self.far(left))
     }
+}
+
+/// How many of `impostors` may be accepted at a rate of `far`; `None` below one.
+pub(crate) fn allowed_accepts(far: f64, impostors: usize) -> Option<usize> {
+    // 0.001 · 3000 may round below 3; the allowance is far below one pair.
+    let allowed = (far * impostors as f64 * (1.0 + 1e-12)).floor();
+    if allowed < 1.0 { None } else { Some(allowed as usize) }
 }
 
 fn check_scores(scores: &[f64], same: &[bool]) -> Result<()> {

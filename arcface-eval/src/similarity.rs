@@ -74,6 +74,11 @@ impl Embeddings {
         self.size
     }
 
+    /// All of them, row by row.
+    pub(crate) fn values(&self) -> &[f32] {
+        &self.values
+    }
+
     /// The unit vector of row `index`.
     ///
     /// # Panics
@@ -133,7 +138,30 @@ fn squared_distance(a: &[f32], b: &[f32]) -> f64 {
     sum.min(4.0)
 }
 
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    let sum: f64 = a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum();
-    sum.clamp(-1.0, 1.0)
+/// Σ a·b in f64, within [−1, 1]; the same for every caller, so that equal pairs tie wherever they are scored.
+pub(crate) fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    // Eight sums side by side: one sum alone would wait for each addition.
+    let (a, a_rest) = a.as_chunks::<8>();
+    let (b, b_rest) = b.as_chunks::<8>();
+    let mut sums = [0.0_f64; 8];
+    for (a, b) in a.iter().zip(b) {
+        for ((sum, &a), &b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += f64::from(a) * f64::from(b);
+        }
+    }
+    let rest: f64 = a_rest.iter().zip(b_rest).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum();
+    (sums.iter().sum::<f64>() + rest).clamp(-1.0, 1.0)
+}
+
+/// Σ a² in f64.
+pub(crate) fn square(row: &[f32]) -> f64 {
+    // Eight sums side by side: one sum alone would wait for each addition.
+    let (whole, rest) = row.as_chunks::<8>();
+    let mut sums = [0.0_f64; 8];
+    for values in whole {
+        for (sum, &value) in sums.iter_mut().zip(values) {
+            *sum += f64::from(value) * f64::from(value);
+        }
+    }
+    sums.iter().sum::<f64>() + rest.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>()
 }

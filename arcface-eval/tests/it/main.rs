@@ -17,8 +17,11 @@ mod plots;
 #[cfg(feature = "png")]
 mod png;
 mod properties;
+mod scores;
 mod significance;
 mod similarity;
+
+use arcface_eval::Embeddings;
 
 /// Scored pairs made by formula: distances with two digits after the point (many ties, many on the threshold grid).
 pub(crate) fn formula_pairs(pairs: usize) -> (Vec<f64>, Vec<bool>) {
@@ -30,6 +33,17 @@ pub(crate) fn formula_pairs(pairs: usize) -> (Vec<f64>, Vec<bool>) {
         ((distance * 100.0).round_ties_even() / 100.0, same)
     };
     (0..pairs).map(pair).unzip()
+}
+
+/// N embeddings of small whole numbers made by formula, scaled to length 1; identity k has the faces k, k + C, ….
+pub(crate) fn formula_faces(faces: usize, size: usize, identities: usize) -> (Embeddings, Vec<u32>) {
+    let value = |face: usize, at: usize| {
+        let own = (face % identities * 31 + at * 17 + face % identities * at * 7) % 23;
+        let noise = (face * 13 + at * at * 5 + face * at * 3) % 29;
+        3.0 * own as f32 + 2.0 * noise as f32 - 61.0
+    };
+    let values: Vec<f32> = (0..faces * size).map(|index| value(index / size, index % size)).collect();
+    (Embeddings::normalised(&values, size).unwrap(), (0..faces).map(|face| (face % identities) as u32).collect())
 }
 
 pub(crate) fn assert_near(got: f64, expected: f64, tolerance: f64) {

@@ -1,0 +1,155 @@
+//! Where scores come from: parts of a list and pairs of panels, each small enough to be tallied at once.
+//! Knows no thresholds; what is scored exactly is the mask's to say.
+
+use std::ops::Range;
+
+use arcface_core::Result;
+use rayon::prelude::*;
+
+use super::tally::{BINS, Mask, Tally, bin_of};
+use super::{Faces, Pairs};
+use crate::Embeddings;
+use crate::rows::{Block, Panel, exact, product_error};
+use crate::similarity::cosine;
+
+/// Pairs of a list that are tallied at once; the counts of a tally hold 2³².
+const UNIT: usize = 1 << 22;
+
+/// Pairs of a list that one thread scores at a time.
+const LIST_BLOCK: usize = 1 << 12;
+
+/// Rows of a panel: of 512 values, 8 MiB.
+const PANEL: usize = 1 << 12;
+
+/// A part of the pairs.
+pub(super) enum Unit<'a> {
+    List { embeddings: &'a Embeddings, pairs: &'a [(u32, u32)], same: &'a [bool] },
+    Panels { a: Faces<'a>, rows: Range<usize>, b: Faces<'a>, cols: Range<usize>, above_diagonal: bool },
+}
+
+impl<'a> Unit<'a> {
+    /// The parts of `pairs`, which depend on their number alone.
+    pub(super) fn all(pairs: &Pairs<'a>) -> Vec<Self> {
+        match *pairs {
+            Pairs::Listed { embeddings, pairs, same } => {
+                let parts = pairs.chunks(UNIT).zip(same.chunks(UNIT));
+                parts.map(|(pairs, same)| Self::List { embeddings, pairs, same }).collect()
+            }
+            Pairs::Within(faces) => panels(faces, faces, true),
+            Pairs::Between(a, b) => panels(a, b, false),
+        }
+    }
+
+    /// Bins that a first score may lie beside its exact one.
+    pub(super) fn guard(&self) -> usize {
+        match self {
+            Self::List { .. } => 0,
+            Self::Panels { a, .. } => (product_error(a.rows.width()) / super::tally::WIDTH + 0.01).floor() as usize + 1,
+        }
+    }
+
+    /// Counts the scores of the first of every `step` blocks.
+    pub(super) fn tally(&self, mask: &Mask, step: usize) -> Result<Tally> {
+        match self {
+            Self::List { embeddings, pairs, same } => {
+                let blocks: Vec<_> = pairs.chunks(LIST_BLOCK).zip(same.chunks(LIST_BLOCK)).step_by(step).collect();
+                Ok(gather(&blocks, |tally, (pairs, same), _| tally_list(tally, embeddings, pairs, same, mask)))
+            }
+            Self::Panels { a, rows, b, cols, above_diagonal } => {
+                let panels = (Panel::read(a.rows, rows.clone())?, Panel::read(b.rows, cols.clone())?);
+                let sides = Sides {
+                    rows: &panels.0,
+                    row_identities: &a.identities[rows.clone()],
+                    cols: &panels.1,
+                    col_identities: &b.identities[cols.clone()],
+                };
+                // A block whose last column comes after its first row has pairs above the diagonal.
+                let has_pairs =
+                    |block: &Block| !above_diagonal || rows.start + block.rows.start + 1 < cols.start + block.cols.end;
+                let blocks: Vec<Block> = Block::all(rows.len(), cols.len()).filter(has_pairs).step_by(step).collect();
+                Ok(gather(&blocks, |tally, block, scratch| sides.tally(tally, block, *above_diagonal, mask, scratch)))
+            }
+        }
+    }
+}
+
+fn panels<'a>(a: Faces<'a>, b: Faces<'a>, above_diagonal: bool) -> Vec<Unit<'a>> {
+    let cut = |len: usize| (0..len).step_by(PANEL).map(move |at| at..len.min(at + PANEL));
+    let pairs = cut(a.identities.len()).flat_map(|rows| cut(b.identities.len()).map(move |cols| (rows.clone(), cols)));
+    let needed = pairs.filter(|(rows, cols)| !above_diagonal || rows.start <= cols.start);
+    needed.map(|(rows, cols)| Unit::Panels { a, rows, b, cols, above_diagonal }).collect()
+}
+
+/// The tally of all `blocks`, by all threads.
+///
+/// Counts add up to the same in any order, and what is kept is sorted later.
+fn gather<B: Sync>(blocks: &[B], visit: impl Fn(&mut Tally, &B, &mut Vec<f32>) + Sync) -> Tally {
+    let least = blocks.len().div_ceil(4 * rayon::current_num_threads());
+    let tallies = blocks.par_iter().with_min_len(least.max(1)).fold(
+        || (Tally::new(), Vec::new()),
+        |(mut tally, mut scratch), block| {
+            visit(&mut tally, block, &mut scratch);
+            (tally, scratch)
+        },
+    );
+    tallies.map(|(tally, _)| tally).reduce(Tally::new, Tally::merged)
+}
+
+fn tally_list(tally: &mut Tally, embeddings: &Embeddings, pairs: &[(u32, u32)], same: &[bool], mask: &Mask) {
+    for (&(a, b), &same) in pairs.iter().zip(same) {
+        let score = cosine(embeddings.row(a as usize), embeddings.row(b as usize));
+        let bin = bin_of(score);
+        tally.count(bin, same);
+        if mask.covers(bin) {
+            tally.keep(score, same);
+        }
+    }
+}
+
+/// Two panels and whose faces they hold.
+struct Sides<'a> {
+    rows: &'a Panel,
+    row_identities: &'a [u32],
+    cols: &'a Panel,
+    col_identities: &'a [u32],
+}
+
+impl Sides<'_> {
+    fn tally(&self, tally: &mut Tally, block: &Block, above_diagonal: bool, mask: &Mask, scratch: &mut Vec<f32>) {
+        let cosines = block.products(self.rows, self.cols, scratch);
+        for (row, cosines) in block.rows.clone().zip(cosines.chunks_exact(block.cols.len())) {
+            let first = if above_diagonal { self.first_above_diagonal(row, block) } else { 0 };
+            self.tally_row(tally, row, block.cols.start + first, &cosines[first..], mask);
+        }
+    }
+
+    /// The first column of `block` whose face comes after that of `row`.
+    fn first_above_diagonal(&self, row: usize, block: &Block) -> usize {
+        let after = (self.rows.first + row + 1).saturating_sub(self.cols.first + block.cols.start);
+        after.min(block.cols.len())
+    }
+
+    /// Counts the cosines of `row` with the columns from `first` on.
+    fn tally_row(&self, tally: &mut Tally, row: usize, first: usize, cosines: &[f32], mask: &Mask) {
+        let identity = self.row_identities[row];
+        for ((col, &cosine), &other) in (first..).zip(cosines).zip(&self.col_identities[first..]) {
+            let same = identity == other;
+            let bin = product_bin(cosine);
+            if mask.covers(bin) {
+                let score = exact(self.rows, row, self.cols, col);
+                tally.count(bin_of(score), same);
+                tally.keep(score, same);
+            } else {
+                tally.count(bin, same);
+            }
+        }
+    }
+}
+
+/// The bin of a product in f32, at most one beside that of the same number in f64.
+#[inline]
+fn product_bin(cosine: f32) -> usize {
+    // Within [2, 4) the digits of a number rise evenly, and the first 16 of them are the bin.
+    let steps = (cosine + 3.0).to_bits().saturating_sub(2.0_f32.to_bits()) >> (f32::MANTISSA_DIGITS - 1 - 16);
+    (steps as usize).min(BINS - 1)
+}
