@@ -25,6 +25,7 @@ pub mod rows;
 pub mod scores;
 pub mod significance;
 pub mod similarity;
+pub mod template;
 pub mod verification;
 
 pub use bootstrap::{AllPairs, Estimate};

@@ -50,10 +50,20 @@ impl Embeddings {
         Self::from_rows(&sums, size)
     }
 
+    /// The rows numbered `rows`, in that order.
+    pub(crate) fn selected(&self, rows: &[usize]) -> Self {
+        Self { values: rows.iter().flat_map(|row| self.row(*row)).copied().collect(), size: self.size }
+    }
+
     fn from_rows(rows: &[f64], size: usize) -> Result<Self> {
+        Self::from_named_rows(rows, size, |index| format!("embedding {index}"))
+    }
+
+    /// Scales every row to length 1; `name` is what a row that has no direction is called.
+    pub(crate) fn from_named_rows(rows: &[f64], size: usize, name: impl Fn(usize) -> String) -> Result<Self> {
         let mut values = Vec::with_capacity(rows.len());
         for (index, row) in rows.chunks_exact(size).enumerate() {
-            let length = length(|| format!("embedding {index}"), row)?;
+            let length = length(|| name(index), row)?;
             values.extend(row.iter().map(|value| (value / length) as f32));
         }
         Ok(Self { values, size })

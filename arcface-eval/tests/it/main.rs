@@ -20,6 +20,7 @@ mod properties;
 mod scores;
 mod significance;
 mod similarity;
+mod template;
 
 use arcface_eval::Embeddings;
 
