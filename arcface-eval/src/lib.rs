@@ -19,6 +19,7 @@ pub mod bootstrap;
 pub mod comparison;
 mod exact;
 mod grid;
+pub mod identification;
 pub mod report;
 pub mod roc;
 pub mod rows;
