@@ -11,11 +11,14 @@ use arcface_core::{Error, Result};
 use rayon::prelude::*;
 
 use crate::roc::allowed_accepts;
-use crate::rows::{BLOCK_ROWS, Block, Panel, Rows, check_widths, exact, product_error};
+use crate::rows::{Block, Panel, Rows, check_widths, exact, product_error};
 use crate::scores::Faces;
 
 /// Rows of a panel: of 512 values, 8 MiB.
 const PANEL: usize = 1 << 12;
+
+/// Probes that one thread searches at a time.
+const PROBES: usize = 256;
 
 /// What the search of every probe in a gallery found.
 ///
@@ -193,7 +196,7 @@ impl Search {
 }
 
 /// The probes of `panel` with the most similar faces of their own identities in the gallery.
-fn find_mates(panel: &Panel, own: &[u32], gallery: &Faces<'_>) -> Result<Vec<Search>> {
+fn find_mates(panel: &Panel<'_>, own: &[u32], gallery: &Faces<'_>) -> Result<Vec<Search>> {
     let mut searches = vec![Search::of_stranger(); panel.len()];
     for range in panels(0..gallery.identities.len()) {
         let faces = Panel::read(gallery.rows, range.clone())?;
@@ -210,7 +213,7 @@ fn find_mates(panel: &Panel, own: &[u32], gallery: &Faces<'_>) -> Result<Vec<Sea
 
 /// Shows the faces of `range` to every probe, but for those that are of its own identity.
 fn search(
-    probes: &Panel,
+    probes: &Panel<'_>,
     gallery: &dyn Rows,
     range: Range<usize>,
     is_own: impl Fn(usize, usize) -> bool + Sync,
@@ -219,8 +222,8 @@ fn search(
     let error = product_error(gallery.width());
     for range in panels(range) {
         let faces = Panel::read(gallery, range)?;
-        searches.par_chunks_mut(BLOCK_ROWS).enumerate().for_each_init(Vec::new, |scratch, (index, searches)| {
-            let first = index * BLOCK_ROWS;
+        searches.par_chunks_mut(PROBES).enumerate().for_each_init(Vec::new, |scratch, (index, searches)| {
+            let first = index * PROBES;
             for block in Block::of_rows(first..first + searches.len(), faces.len()) {
                 let cosines = block.products(probes, &faces, scratch).chunks_exact(block.cols.len());
                 for ((search, probe), cosines) in searches.iter_mut().zip(first..).zip(cosines) {

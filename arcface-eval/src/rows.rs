@@ -1,6 +1,7 @@
 //! Unit vectors that are read a few thousand at a time, so that sets larger than the memory can be compared.
 //! Knows no files and no scores; what keeps the vectors implements [`Rows`].
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use arcface_core::ops::matmul::{Accumulate, MatMut, MatRef, product};
@@ -9,8 +10,8 @@ use rayon::prelude::*;
 
 use crate::similarity::{Embeddings, cosine, square};
 
-/// Rows of a block of cosines; one block stays in a second-level cache.
-pub(crate) const BLOCK_ROWS: usize = 256;
+/// Rows of a block of cosines; fewer, and the matrix product spends its time on arranging the other side.
+const BLOCK_ROWS: usize = 1024;
 
 /// Columns of a block of cosines.
 const BLOCK_COLS: usize = 512;
@@ -24,9 +25,7 @@ const LENGTH_TOLERANCE: f64 = 1e-3;
 /// ```
 /// use arcface_eval::{Embeddings, Rows};
 /// let embeddings = Embeddings::normalised(&[3.0, 4.0, 0.0, 2.0], 2)?;
-/// let mut row = [0.0; 2];
-/// embeddings.read(1..2, &mut row)?;
-/// assert_eq!(row, [0.0, 1.0]);
+/// assert_eq!(embeddings.read(1..2)?[..], [0.0, 1.0]);
 /// # Ok::<(), arcface_core::Error>(())
 /// ```
 pub trait Rows: Sync {
@@ -36,14 +35,14 @@ pub trait Rows: Sync {
     /// Values per vector D.
     fn width(&self) -> usize;
 
-    /// Writes the vectors of `rows` one after the other into `values`.
+    /// The vectors of `rows` one after the other, borrowed from a set that is in memory.
     ///
     /// # Shapes
-    /// `values`: (`rows.len()`, D) row by row.
+    /// → (`rows.len()`, D) row by row.
     ///
     /// # Errors
     /// If they cannot be read.
-    fn read(&self, rows: Range<usize>, values: &mut [f32]) -> Result<()>;
+    fn read(&self, rows: Range<usize>) -> Result<Cow<'_, [f32]>>;
 }
 
 impl Rows for Embeddings {
@@ -55,27 +54,29 @@ impl Rows for Embeddings {
         self.size()
     }
 
-    fn read(&self, rows: Range<usize>, values: &mut [f32]) -> Result<()> {
-        values.copy_from_slice(&self.values()[rows.start * self.size()..rows.end * self.size()]);
-        Ok(())
+    fn read(&self, rows: Range<usize>) -> Result<Cow<'_, [f32]>> {
+        Ok(Cow::Borrowed(&self.values()[rows.start * self.size()..rows.end * self.size()]))
     }
 }
 
 /// A run of vectors in memory.
 #[derive(Debug, Clone)]
-pub(crate) struct Panel {
+pub(crate) struct Panel<'a> {
     /// The number of the first one.
     pub(crate) first: usize,
     width: usize,
-    values: Vec<f32>,
+    values: Cow<'a, [f32]>,
 }
 
-impl Panel {
+impl<'a> Panel<'a> {
     /// The vectors of `range`, each of length 1.
-    pub(crate) fn read(rows: &dyn Rows, range: Range<usize>) -> Result<Self> {
+    pub(crate) fn read(rows: &'a dyn Rows, range: Range<usize>) -> Result<Self> {
         let width = rows.width();
-        let mut values = vec![0.0; range.len() * width];
-        rows.read(range.clone(), &mut values)?;
+        let values = rows.read(range.clone())?;
+        if values.len() != range.len() * width {
+            let what = format!("rows {} to {}", range.start, range.end);
+            return Err(Error::value(what, format!("{} values", range.len() * width), values.len()));
+        }
         let wrong = values.par_chunks_exact(width).position_first(|row| !is_unit(row));
         wrong.map_or(Ok(()), |row| {
             let length = square(&values[row * width..(row + 1) * width]).sqrt();
@@ -112,15 +113,15 @@ impl Block {
         runs(rows, BLOCK_ROWS).flat_map(move |rows| Self::of_rows(rows, cols))
     }
 
-    /// Those of at most [`BLOCK_ROWS`] rows.
+    /// Those of the given rows.
     pub(crate) fn of_rows(rows: Range<usize>, cols: usize) -> impl Iterator<Item = Self> {
         runs(cols, BLOCK_COLS).map(move |cols| Self { rows: rows.clone(), cols })
     }
 
     /// The block's cosines row by row as products in f32, each within [`product_error`] of [`exact`].
-    pub(crate) fn products<'a>(&self, rows: &Panel, cols: &Panel, scratch: &'a mut Vec<f32>) -> &'a [f32] {
+    pub(crate) fn products<'a>(&self, rows: &Panel<'_>, cols: &Panel<'_>, scratch: &'a mut Vec<f32>) -> &'a [f32] {
         let (height, width) = (self.rows.len(), self.cols.len());
-        scratch.resize(BLOCK_ROWS * BLOCK_COLS, 0.0);
+        scratch.resize(scratch.len().max(height * width), 0.0);
         let cosines = &mut scratch[..height * width];
         let (a, b) = (rows.matrix().row_range(self.rows.clone()), cols.matrix().row_range(self.cols.clone()));
         product(a, b.transposed(), MatMut::new(cosines, height, width), Accumulate::Replace);
@@ -134,7 +135,7 @@ fn runs(len: usize, step: usize) -> impl Iterator<Item = Range<usize>> {
 }
 
 /// The cosine of row `a` of one panel and row `b` of another in f64.
-pub(crate) fn exact(rows: &Panel, a: usize, cols: &Panel, b: usize) -> f64 {
+pub(crate) fn exact(rows: &Panel<'_>, a: usize, cols: &Panel<'_>, b: usize) -> f64 {
     cosine(rows.row(a), cols.row(b))
 }
 

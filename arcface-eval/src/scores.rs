@@ -7,8 +7,6 @@
 mod source;
 mod tally;
 
-use std::ops::RangeInclusive;
-
 use arcface_core::{Error, Result};
 
 use crate::Embeddings;
@@ -58,10 +56,10 @@ pub struct TarAtFar {
     ///
     /// `None` where not even one impostor pair may be accepted: the rate is below [`Self::smallest_far`].
     pub points: Vec<Option<OperatingPoint>>,
-    /// Operating points in steps of 2⁻¹⁵ of the cosine, by falling score, for a plot.
+    /// Operating points in steps of 2⁻¹⁵ of the cosine, by falling score, for a plot; the last accepts all.
     ///
-    /// Those of listed pairs are exact; those of sets hold products in f32, so that a pair may stand at the neighbouring
-    /// point.
+    /// Those of listed pairs are exact. Those of sets reach a little beyond the highest wanted rate, and hold products in
+    /// f32, so that a pair may stand at a neighbouring point.
     pub curve: Vec<OperatingPoint>,
 }
 
@@ -113,16 +111,17 @@ pub fn tar_at_far(parts: &[Pairs<'_>], fars: &[f64]) -> Result<TarAtFar> {
 
     let step = units.len().div_ceil(SAMPLE).max(1);
     let sample = sweep(units.iter().step_by(step), &Mask::none(), SAMPLE)?;
-    let mask = Mask::new(fars.iter().map(|far| sample.guess(*far)), guard);
-    let totals = sweep(units.iter(), &mask, 1)?;
+    let mask = Mask::new(fars.iter().filter_map(|far| sample.guess(*far)), guard);
+    let mut totals = sweep(units.iter(), &mask, 1)?;
     totals.check_kinds()?;
 
-    let windows: Vec<Option<RangeInclusive<usize>>> = fars.iter().map(|far| totals.window(*far, guard)).collect();
-    if totals.holds(&mask, windows.iter().flatten(), guard) {
-        return Ok(totals.finish(fars, &windows));
+    let mut windows = totals.windows(fars, guard);
+    if !totals.holds(&mask, &windows, guard) {
+        // The guess was wrong: the beginnings of the units are unlike the rest.
+        windows = sweep(units.iter(), &Mask::none(), 1)?.windows(fars, guard);
+        totals = sweep(units.iter(), &Mask::new(windows.iter().flatten().cloned(), guard), 1)?;
+        totals.check_memory()?;
     }
-    let totals = sweep(units.iter(), &Mask::new(windows.iter().flatten().cloned(), guard), 1)?;
-    totals.check_memory()?;
     Ok(totals.finish(fars, &windows))
 }
 

@@ -1,12 +1,13 @@
 //! Where scores come from: parts of a list and pairs of panels, each small enough to be tallied at once.
 //! Knows no thresholds; what is scored exactly is the mask's to say.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use arcface_core::Result;
 use rayon::prelude::*;
 
-use super::tally::{BINS, Mask, Tally, bin_of};
+use super::tally::{BINS, Mask, Tally, WIDTH, bin_of, lower_edge};
 use super::{Faces, Pairs};
 use crate::Embeddings;
 use crate::rows::{Block, Panel, exact, product_error};
@@ -18,8 +19,11 @@ const UNIT: usize = 1 << 22;
 /// Pairs of a list that one thread scores at a time.
 const LIST_BLOCK: usize = 1 << 12;
 
-/// Rows of a panel: of 512 values, 8 MiB.
+/// Rows of a panel: of 512 values, 8 MiB, and with another one 2²⁴ pairs.
 const PANEL: usize = 1 << 12;
+
+/// Cosines that are compared with the mask's floor at once.
+const RUN: usize = 32;
 
 /// A part of the pairs.
 pub(super) enum Unit<'a> {
@@ -44,7 +48,7 @@ impl<'a> Unit<'a> {
     pub(super) fn guard(&self) -> usize {
         match self {
             Self::List { .. } => 0,
-            Self::Panels { a, .. } => (product_error(a.rows.width()) / super::tally::WIDTH + 0.01).floor() as usize + 1,
+            Self::Panels { a, .. } => (product_error(a.rows.width()) / WIDTH + 0.01).floor() as usize + 1,
         }
     }
 
@@ -67,7 +71,15 @@ impl<'a> Unit<'a> {
                 let has_pairs =
                     |block: &Block| !above_diagonal || rows.start + block.rows.start + 1 < cols.start + block.cols.end;
                 let blocks: Vec<Block> = Block::all(rows.len(), cols.len()).filter(has_pairs).step_by(step).collect();
-                Ok(gather(&blocks, |tally, block, scratch| sides.tally(tally, block, *above_diagonal, mask, scratch)))
+                let visit = |tally: &mut Tally, block: &Block, scratch: &mut Vec<f32>| {
+                    sides.tally(tally, block, *above_diagonal, mask, scratch);
+                };
+                let mut tally = gather(&blocks, visit);
+                if 0 < mask.floor() {
+                    let (impostors, genuine) = sides.pairs(*above_diagonal);
+                    tally.count_rest(impostors, genuine);
+                }
+                Ok(tally)
             }
         }
     }
@@ -108,9 +120,9 @@ fn tally_list(tally: &mut Tally, embeddings: &Embeddings, pairs: &[(u32, u32)], 
 
 /// Two panels and whose faces they hold.
 struct Sides<'a> {
-    rows: &'a Panel,
+    rows: &'a Panel<'a>,
     row_identities: &'a [u32],
-    cols: &'a Panel,
+    cols: &'a Panel<'a>,
     col_identities: &'a [u32],
 }
 
@@ -129,21 +141,53 @@ impl Sides<'_> {
         after.min(block.cols.len())
     }
 
-    /// Counts the cosines of `row` with the columns from `first` on.
+    /// Counts the cosines of `row` with the columns from `first` on, but for those below the mask's floor.
     fn tally_row(&self, tally: &mut Tally, row: usize, first: usize, cosines: &[f32], mask: &Mask) {
+        // A little below the floor's edge, as the bins of products are rounded.
+        let limit = if mask.floor() == 0 { f32::NEG_INFINITY } else { lower_edge(mask.floor()) as f32 - 1e-5 };
+        for (index, run) in cosines.chunks(RUN).enumerate() {
+            // Without a branch for each, several are compared at once.
+            if run.iter().fold(0, |any, cosine| any | u32::from(limit <= *cosine)) != 0 {
+                self.tally_run(tally, row, first + index * RUN, run, mask);
+            }
+        }
+    }
+
+    fn tally_run(&self, tally: &mut Tally, row: usize, first: usize, cosines: &[f32], mask: &Mask) {
         let identity = self.row_identities[row];
         for ((col, &cosine), &other) in (first..).zip(cosines).zip(&self.col_identities[first..]) {
             let same = identity == other;
-            let bin = product_bin(cosine);
+            let mut bin = product_bin(cosine);
             if mask.covers(bin) {
                 let score = exact(self.rows, row, self.cols, col);
-                tally.count(bin_of(score), same);
+                bin = bin_of(score);
                 tally.keep(score, same);
-            } else {
+            }
+            if mask.floor() <= bin {
                 tally.count(bin, same);
             }
         }
     }
+
+    /// Numbers of impostor and genuine pairs.
+    fn pairs(&self, above_diagonal: bool) -> (usize, usize) {
+        let (rows, cols) = (counts_by_identity(self.row_identities), counts_by_identity(self.col_identities));
+        let pairs = |rows: usize, cols: usize| {
+            // The same faces on both sides: each pair once, and none with itself.
+            if above_diagonal && self.rows.first == self.cols.first { rows * (rows - 1) / 2 } else { rows * cols }
+        };
+        let genuine =
+            rows.iter().map(|(identity, &count)| cols.get(identity).map_or(0, |other| pairs(count, *other))).sum();
+        (pairs(self.rows.len(), self.cols.len()) - genuine, genuine)
+    }
+}
+
+fn counts_by_identity(identities: &[u32]) -> BTreeMap<u32, usize> {
+    let mut counts = BTreeMap::new();
+    for identity in identities {
+        *counts.entry(*identity).or_default() += 1;
+    }
+    counts
 }
 
 /// The bin of a product in f32, at most one beside that of the same number in f64.

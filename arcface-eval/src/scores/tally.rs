@@ -18,6 +18,11 @@ pub(super) const WIDTH: f64 = 1.0 / 32768.0;
 /// Distinct scores that are held at most, 384 MiB.
 const MOST_KEPT: usize = 1 << 24;
 
+/// The lowest cosine of `bin`.
+pub(super) fn lower_edge(bin: usize) -> f64 {
+    bin as f64 * WIDTH - 1.0
+}
+
 /// The bin of a cosine; a higher cosine is never in a lower one.
 #[inline]
 pub(super) fn bin_of(cosine: f64) -> usize {
@@ -27,26 +32,44 @@ pub(super) fn bin_of(cosine: f64) -> usize {
 }
 
 /// The bins whose scores are made exactly and kept.
-pub(super) struct Mask(Vec<bool>);
+pub(super) struct Mask {
+    covered: Box<[bool; BINS]>,
+    /// The lowest of them; 0 if there are none.
+    floor: usize,
+}
 
 impl Mask {
     pub(super) fn none() -> Self {
-        Self(vec![false; BINS])
+        Self { covered: zeros(), floor: 0 }
     }
 
     /// `windows`, and `guard` bins on either side of each.
     pub(super) fn new(windows: impl Iterator<Item = RangeInclusive<usize>>, guard: usize) -> Self {
         let mut mask = Self::none();
         for window in windows {
-            mask.0[widened(&window, guard)].fill(true);
+            mask.covered[widened(&window, guard)].fill(true);
         }
+        mask.floor = mask.covered.iter().position(|covered| *covered).unwrap_or(0);
         mask
     }
 
     #[inline]
     pub(super) fn covers(&self, bin: usize) -> bool {
-        self.0[bin]
+        self.covered[bin]
     }
+
+    /// The bin below which scores need not be told apart; 0 if all are to be counted.
+    pub(super) fn floor(&self) -> usize {
+        self.floor
+    }
+}
+
+/// A table for all bins, too large for the stack.
+#[allow(clippy::unnecessary_box_returns)]
+fn zeros<T: Clone + Default>() -> Box<[T; BINS]> {
+    let table: Box<[T]> = vec![T::default(); BINS].into_boxed_slice();
+    // The length is the type's, so that indices below it need no check.
+    table.try_into().unwrap_or_else(|_| unreachable!("as long as it was made"))
 }
 
 fn widened(window: &RangeInclusive<usize>, by: usize) -> RangeInclusive<usize> {
@@ -55,13 +78,13 @@ fn widened(window: &RangeInclusive<usize>, by: usize) -> RangeInclusive<usize> {
 
 /// Counts of impostors and genuine pairs of one unit, and its scores that may decide.
 pub(super) struct Tally {
-    counts: Vec<[u32; 2]>,
+    counts: Box<[[u32; 2]; BINS]>,
     kept: Vec<(f64, bool)>,
 }
 
 impl Tally {
     pub(super) fn new() -> Self {
-        Self { counts: vec![[0; 2]; BINS], kept: Vec::new() }
+        Self { counts: zeros(), kept: Vec::new() }
     }
 
     #[inline]
@@ -71,6 +94,14 @@ impl Tally {
 
     pub(super) fn keep(&mut self, score: f64, same: bool) {
         self.kept.push((score, same));
+    }
+
+    /// Puts those of `impostors` and `genuine` pairs that were not counted into the lowest bin.
+    pub(super) fn count_rest(&mut self, impostors: usize, genuine: usize) {
+        for (kind, all) in [impostors, genuine].into_iter().enumerate() {
+            let counted: u32 = self.counts.iter().map(|counts| counts[kind]).sum();
+            self.counts[0][kind] += all as u32 - counted;
+        }
     }
 
     pub(super) fn merged(mut self, other: Self) -> Self {
@@ -92,7 +123,7 @@ struct Tied {
 
 /// Counts of all units, and their scores that may decide.
 pub(super) struct Totals {
-    counts: Vec<[u64; 2]>,
+    counts: Box<[[u64; 2]; BINS]>,
     kept: Vec<Tied>,
     /// How long `kept` was when equal scores were last merged.
     merged: usize,
@@ -102,7 +133,7 @@ pub(super) struct Totals {
 
 impl Totals {
     pub(super) fn new() -> Self {
-        Self { counts: vec![[0; 2]; BINS], kept: Vec::new(), merged: 0, overflown: false }
+        Self { counts: zeros(), kept: Vec::new(), merged: 0, overflown: false }
     }
 
     pub(super) fn add(&mut self, tally: Tally) {
@@ -169,18 +200,25 @@ impl Totals {
     }
 
     /// Where the threshold for `far` may lie when these are a sample.
-    pub(super) fn guess(&self, far: f64) -> RangeInclusive<usize> {
+    ///
+    /// `None` if all may be accepted.
+    pub(super) fn guess(&self, far: f64) -> Option<RangeInclusive<usize>> {
         let rank = far * self.impostors() as f64;
         // A wrong guess costs a second pass and nothing else; neighbouring pairs have faces in common, hence the width.
         let slack = 16.0 * rank.sqrt() + 16.0;
         let highest = if slack < rank { self.bin_of_rank((rank - slack) as usize) } else { BINS - 1 };
-        self.bin_of_rank((rank + slack) as usize)..=highest
+        (far < 1.0).then(|| self.bin_of_rank((rank + slack) as usize)..=highest)
+    }
+
+    /// [`Self::window`] of every rate.
+    pub(super) fn windows(&self, fars: &[f64], guard: usize) -> Vec<Option<RangeInclusive<usize>>> {
+        fars.iter().map(|far| self.window(*far, guard)).collect()
     }
 
     /// Where the highest impostor score that may not be accepted lies; `None` if none or all may be accepted.
     ///
     /// Scores that are `guard` bins from their exact one at most put the one of a rank no farther away.
-    pub(super) fn window(&self, far: f64, guard: usize) -> Option<RangeInclusive<usize>> {
+    fn window(&self, far: f64, guard: usize) -> Option<RangeInclusive<usize>> {
         let allowed = allowed_accepts(far, self.impostors())?;
         let bin = (allowed < self.impostors()).then(|| self.bin_of_rank(allowed))?;
         Some(widened(&(bin..=bin), guard))
@@ -197,13 +235,9 @@ impl Totals {
     }
 
     /// Whether all scores of `windows` were kept.
-    pub(super) fn holds<'a>(
-        &self,
-        mask: &Mask,
-        mut windows: impl Iterator<Item = &'a RangeInclusive<usize>>,
-        guard: usize,
-    ) -> bool {
-        !self.overflown && windows.all(|window| mask.0[widened(window, guard)].iter().all(|covered| *covered))
+    pub(super) fn holds(&self, mask: &Mask, windows: &[Option<RangeInclusive<usize>>], guard: usize) -> bool {
+        let held = |window| mask.covered[widened(window, guard)].iter().all(|covered| *covered);
+        !self.overflown && windows.iter().flatten().all(held)
     }
 
     /// The figures, where the scores of all `windows` were kept.
@@ -254,9 +288,4 @@ impl Totals {
         }
         points
     }
-}
-
-/// The lowest cosine of `bin`.
-fn lower_edge(bin: usize) -> f64 {
-    bin as f64 * WIDTH - 1.0
 }

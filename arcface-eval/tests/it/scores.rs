@@ -19,6 +19,7 @@
 //!     print(far, repr(tpr[fpr <= far].max()))
 //! ```
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use arcface_core::Result;
@@ -105,7 +106,9 @@ proptest! {
         };
         let before = found(&pairs);
         pairs.reverse();
-        pairs.iter_mut().for_each(|pair| *pair = (pair.1, pair.0));
+        for pair in &mut pairs {
+            *pair = (pair.1, pair.0);
+        }
         prop_assert_eq!(&before, &found(&pairs));
         let tars: Vec<Option<f64>> = before.points.iter().map(|point| point.map(|point| before.tar(&point))).collect();
         prop_assert!(tars.windows(2).all(|two| two[1] <= two[0]));
@@ -183,6 +186,26 @@ fn a_beginning_that_is_unlike_the_rest_costs_a_second_pass_only() {
 }
 
 #[test]
+fn a_set_that_begins_unlike_the_rest_is_counted_again() {
+    // The sample sees the first 1,024 faces alone, which point everywhere; the others look almost alike.
+    let angle = |face: usize| if face < 1100 { face as f32 * 2.4 } else { 0.3 + face as f32 * 1e-6 };
+    let values: Vec<f32> = (0..2100).flat_map(|face| [angle(face).cos(), angle(face).sin()]).collect();
+    let faces = Embeddings::normalised(&values, 2).unwrap();
+    let identities: Vec<u32> = (0..2100).map(|face| face % 50).collect();
+    let pairs = all_pairs(2100);
+    let (scores, same) = (cosines(&faces, &pairs), labels(&pairs, &identities));
+    let set = Faces { rows: &faces, identities: &identities };
+    for far in [0.1, 1e-2, 1e-3, 1e-4] {
+        let roc = Roc::from_scores(&scores, &same).unwrap();
+        let found = tar_at_far(&[Pairs::Within(set)], &[far]).unwrap();
+        let counts = found.points[0].map(|point| (point.true_accepts, point.false_accepts));
+        assert_eq!(counts, roc.point_at_far(far).map(|point| (point.true_accepts, point.false_accepts)), "at {far}");
+        let last = found.curve.last().unwrap();
+        assert_eq!((last.true_accepts, last.false_accepts), (roc.genuine(), roc.impostors()));
+    }
+}
+
+#[test]
 fn equal_scores_are_accepted_together() {
     let faces = Embeddings::normalised(&[1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0], 2).unwrap();
     let set = Faces { rows: &faces, identities: &[0, 0, 1, 1] };
@@ -205,6 +228,23 @@ fn any_number_of_threads_gives_the_same() {
     assert_eq!(one, with(5));
 }
 
+/// A set that was cut off.
+struct Truncated;
+
+impl Rows for Truncated {
+    fn rows(&self) -> usize {
+        3
+    }
+
+    fn width(&self) -> usize {
+        2
+    }
+
+    fn read(&self, _: Range<usize>) -> Result<Cow<'_, [f32]>> {
+        Ok(Cow::Borrowed(&[1.0, 0.0]))
+    }
+}
+
 /// Rows that are not of length 1.
 struct Unnormalised;
 
@@ -217,11 +257,8 @@ impl Rows for Unnormalised {
         2
     }
 
-    fn read(&self, rows: Range<usize>, values: &mut [f32]) -> Result<()> {
-        for (row, values) in rows.zip(values.chunks_exact_mut(2)) {
-            values.copy_from_slice(&[1.0, if row == 2 { f32::NAN } else { 0.0 }]);
-        }
-        Ok(())
+    fn read(&self, rows: Range<usize>) -> Result<Cow<'_, [f32]>> {
+        Ok(rows.flat_map(|row| [1.0, if row == 2 { f32::NAN } else { 0.0 }]).collect())
     }
 }
 
@@ -242,4 +279,5 @@ fn messages() {
     assert_snapshot!(message(Pairs::Within(set(&faces, &[1, 2]))), @"identities: expected one per face, 3, got 2");
     assert_snapshot!(message(Pairs::Between(set(&faces, &[1, 2, 3]), set(&wide, &[1]))), @"embeddings of two sets: expected the same size, 2, got 3");
     assert_snapshot!(message(Pairs::Within(set(&Unnormalised, &[1, 1, 2]))), @"row 2: expected a unit vector (normalise embeddings before they are compared), got length NaN");
+    assert_snapshot!(message(Pairs::Within(set(&Truncated, &[1, 1, 2]))), @"rows 0 to 3: expected 6 values, got 2");
 }
