@@ -19,6 +19,9 @@ const UNIT: usize = 1 << 22;
 /// Pairs of a list that one thread scores at a time.
 const LIST_BLOCK: usize = 1 << 12;
 
+/// First rows of listed pairs that stay in a second-level cache.
+const TILE: u32 = 128;
+
 /// Rows of a panel: of 512 values, 8 MiB, and with another one 2²⁴ pairs.
 const PANEL: usize = 1 << 12;
 
@@ -56,8 +59,9 @@ impl<'a> Unit<'a> {
     pub(super) fn tally(&self, mask: &Mask, step: usize) -> Result<Tally> {
         match self {
             Self::List { embeddings, pairs, same } => {
-                let blocks: Vec<_> = pairs.chunks(LIST_BLOCK).zip(same.chunks(LIST_BLOCK)).step_by(step).collect();
-                Ok(gather(&blocks, |tally, (pairs, same), _| tally_list(tally, embeddings, pairs, same, mask)))
+                let sorted = by_tiles(pairs, same, step);
+                let blocks: Vec<&[Listed]> = sorted.chunks(LIST_BLOCK).collect();
+                Ok(gather(&blocks, |tally, listed, _| tally_list(tally, embeddings, listed, mask)))
             }
             Self::Panels { a, rows, b, cols, above_diagonal } => {
                 let panels = (Panel::read(a.rows, rows.clone())?, Panel::read(b.rows, cols.clone())?);
@@ -107,8 +111,22 @@ fn gather<B: Sync>(blocks: &[B], visit: impl Fn(&mut Tally, &B, &mut Vec<f32>) +
     tallies.map(|(tally, _)| tally).reduce(Tally::new, Tally::merged)
 }
 
-fn tally_list(tally: &mut Tally, embeddings: &Embeddings, pairs: &[(u32, u32)], same: &[bool], mask: &Mask) {
-    for (&(a, b), &same) in pairs.iter().zip(same) {
+/// A pair as it is sorted: the tile of its first row, its second row, its first row, whether it is genuine.
+type Listed = (u32, u32, u32, bool);
+
+/// The pairs of the first of every `step` blocks, so ordered that a few first rows meet all second rows in turn.
+///
+/// As a list may have them, nearly every row would come from memory.
+fn by_tiles(pairs: &[(u32, u32)], same: &[bool], step: usize) -> Vec<Listed> {
+    let blocks = pairs.par_chunks(LIST_BLOCK).zip(same.par_chunks(LIST_BLOCK)).step_by(step);
+    let listed = |(&(a, b), &same): (&(u32, u32), &bool)| (a / TILE, b, a, same);
+    let mut sorted: Vec<Listed> = blocks.flat_map_iter(|(pairs, same)| pairs.iter().zip(same).map(listed)).collect();
+    sorted.par_sort_unstable();
+    sorted
+}
+
+fn tally_list(tally: &mut Tally, embeddings: &Embeddings, listed: &[Listed], mask: &Mask) {
+    for &(_, b, a, same) in listed {
         let score = cosine(embeddings.row(a as usize), embeddings.row(b as usize));
         let bin = bin_of(score);
         tally.count(bin, same);
