@@ -33,11 +33,8 @@ impl Finished {
     /// # Errors
     /// If it is none, is unfinished, or its data set is no longer the same.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
-        let run = RunFolder::at(path);
+        let run = RunFolder::begun(path)?;
         let place = || path.display().to_string();
-        if !run.is_begun() {
-            bail!("{}: expected the folder of a run, with config.toml and {PROVENANCE}", place());
-        }
         let config = config::resume(&run.config(), &[])?;
         let checkpoint = last_checkpoint(&run)?;
         let (Training { source, planted }, held_out) = sources::training(&config)?;

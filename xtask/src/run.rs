@@ -33,6 +33,18 @@ impl RunFolder {
         Self { path: path.to_owned() }
     }
 
+    /// The run in the folder `path`, finished or not.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub(crate) fn begun(path: &Path) -> anyhow::Result<Self> {
+        let run = Self::at(path);
+        if run.is_begun() {
+            return Ok(run);
+        }
+        bail!("{}: expected the folder of a run, with config.toml and {PROVENANCE}", path.display())
+    }
+
     /// A new folder for the run `name`, or for the first free number of `stem` where it has none.
     ///
     /// # Errors

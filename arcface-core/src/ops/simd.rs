@@ -170,7 +170,7 @@ macro_rules! by_rows {
     };
 }
 
-/// The widest vectors that [`multiversion!`](crate::multiversion) has a version for.
+/// The widest vectors that kernels are chosen for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Width {
     /// What the build's target promises.

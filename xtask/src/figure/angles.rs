@@ -61,12 +61,7 @@ struct Snapshot {
 pub(super) fn run(arguments: &AngleFigureArguments) -> anyhow::Result<()> {
     let measured = arguments.runs.iter().map(|path| measure(path, arguments.images.get()));
     let runs = measured.collect::<anyhow::Result<Vec<_>>>()?;
-    let series = |run: &Run| -> Vec<(String, Vec<f64>)> {
-        run.moments.iter().map(|moment| (moment.name.clone(), moment.angles.clone())).collect()
-    };
-    let series: Vec<Vec<(String, Vec<f64>)>> = runs.iter().map(series).collect();
-    let series: Vec<Vec<(&str, &[f64])>> =
-        series.iter().map(|of| of.iter().map(|(name, angles)| (&**name, &**angles)).collect()).collect();
+    let series: Vec<Vec<(&str, &[f64])>> = runs.iter().map(series).collect();
     let panels = runs.iter().zip(&series).map(|(run, series)| Distributions {
         title: &run.name,
         quantity: "θ_y, degrees",
@@ -77,6 +72,10 @@ pub(super) fn run(arguments: &AngleFigureArguments) -> anyhow::Result<()> {
     let svg = report::distribution_panels("Angles to the own class center", &panels.collect::<Vec<_>>())?;
     let numbers = runs.iter().flat_map(|run| run.moments.iter().map(|moment| numbers(run, moment)));
     Album::open(&arguments.out)?.put("angles", &svg, &numbers.collect::<Vec<_>>())
+}
+
+fn series(run: &Run) -> Vec<(&str, &[f64])> {
+    run.moments.iter().map(|moment| (&*moment.name, &*moment.angles)).collect()
 }
 
 fn measure(path: &Path, most: usize) -> anyhow::Result<Run> {
@@ -139,7 +138,7 @@ fn snapshot(name: &str, step: u64, folder: &Path) -> anyhow::Result<Snapshot> {
 }
 
 /// Centers (C, D) or (C, K, D).
-pub(super) fn sub_centers(centers: &Tensor) -> anyhow::Result<SubCenters> {
+fn sub_centers(centers: &Tensor) -> anyhow::Result<SubCenters> {
     let shape = match *centers.dims() {
         [classes, size] => [classes, 1, size],
         [classes, per_class, size] => [classes, per_class, size],

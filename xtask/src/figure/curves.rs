@@ -1,7 +1,7 @@
 //! Target logits over the angle: of runs, of losses that are named, or of every margin that is linked in.
 //! Knows no picture.
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use arcface_losses::registry::Kind;
 use arcface_losses::target_curve;
 use toml::Table;
@@ -61,7 +61,7 @@ fn of(chosen: &Chosen, radians: &[f64]) -> anyhow::Result<Vec<Curve>> {
 fn chosen(arguments: &LossFigureArguments) -> anyhow::Result<Vec<Chosen>> {
     let mut all = Vec::new();
     for path in &arguments.runs {
-        all.push(of_run(&RunFolder::at(path))?);
+        all.push(of_run(&RunFolder::begun(path)?)?);
     }
     for text in &arguments.loss {
         all.push(named(text)?);
@@ -75,9 +75,6 @@ fn chosen(arguments: &LossFigureArguments) -> anyhow::Result<Vec<Chosen>> {
 }
 
 fn of_run(run: &RunFolder) -> anyhow::Result<Chosen> {
-    if !run.is_begun() {
-        bail!("{}: expected the folder of a run, with config.toml and run.json", run.path().display());
-    }
     let config = config::resume(&run.config(), &[])?;
     let (loss, parameters) = config.loss();
     Ok(Chosen { label: run.name(), loss: loss.to_owned(), parameters: parameters.clone() })
