@@ -18,8 +18,10 @@ pub mod baseline;
 pub mod bootstrap;
 pub mod comparison;
 mod exact;
+pub mod frechet;
 mod grid;
 pub mod identification;
+pub mod rebuilt;
 pub mod report;
 pub mod roc;
 pub mod rows;
@@ -31,6 +33,7 @@ pub mod verification;
 
 pub use bootstrap::{AllPairs, Estimate};
 pub use comparison::{Comparison, Published, Variant};
+pub use frechet::frechet_distance;
 pub use roc::{Interval, Roc};
 pub use rows::Rows;
 pub use scores::{Pairs, TarAtFar, tar_at_far};

@@ -21,6 +21,8 @@ def build(model):
         raise SystemExit("model.freeze: the peer trains every module; leave it empty")
     if name == "mobilefacenet":
         return MobileFaceNet(side, size)
+    if name == "mobilefacenet_y1":
+        return MobileFaceNetY1(side, size)
     if name == "facenano":
         return FaceNano(side, size, model["dropout"])
     if name in IRESNET_BLOCKS:
@@ -30,7 +32,8 @@ def build(model):
 
 def embedding_size(model):
     """What is said, else the network's own."""
-    return model.get("embedding_size") or (128 if model["backbone"] == "facenano" else 512)
+    small = model["backbone"] in ("facenano", "mobilefacenet_y1")
+    return model.get("embedding_size") or (128 if small else 512)
 
 
 def convolution(inputs, outputs, kernel, stride=1, groups=1):
@@ -154,6 +157,32 @@ class MobileFaceNet(nn.Module):
 
     def forward(self, x):
         return self.features(self.conv_sep(self.layers(x)))
+
+
+class MobileFaceNetY1(nn.Module):
+    """The published `model-y1`: half as wide as insightface's later ones, eps 1e-3 but for the last batch norm."""
+
+    def __init__(self, side, size):
+        super().__init__()
+        self.layers = nn.Sequential(
+            activated(3, 64, 3, 2),
+            activated(64, 64, 3, 1, 64),
+            bottleneck(64, 128, 64, 2),
+            residuals(4, 64, 128),
+            bottleneck(64, 256, 128, 2),
+            residuals(6, 128, 256),
+            bottleneck(128, 512, 128, 2),
+            residuals(2, 128, 256),
+            activated(128, 512, 1),
+        )
+        for module in self.layers.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eps = 1e-3
+        whole = Layers(nn.Conv2d(512, 512, side, groups=512, bias=False), nn.BatchNorm2d(512, eps=1e-3))
+        self.features = Layers(whole, nn.Flatten(), nn.Linear(512, size), nn.BatchNorm1d(size, eps=2e-5))
+
+    def forward(self, x):
+        return self.features(self.layers(x))
 
 
 class Activated(nn.Module):

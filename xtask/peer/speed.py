@@ -17,6 +17,7 @@ import time
 
 import numpy
 import torch
+from torch.nn import functional as F
 
 import losses
 import networks
@@ -151,6 +152,67 @@ def head(side, task, threads):
     return step, len(embeddings), {}
 
 
+def inversion(side, task, threads):
+    """A step from images towards given embeddings: the network's gradient, the priors', and Adam's update."""
+    config, plan, layout = task["config"], task["inversion"], FORMATS[side]
+    network = networks.build(config["model"]).to(memory_format=layout).eval().requires_grad_(False)
+    count = config["eval"]["batch_size"]
+    with torch.no_grad():
+        targets = network(pixels(config, count))
+    images = torch.randn(count, 3, *[config["model"]["input_size"]] * 2).to(memory_format=layout).requires_grad_()
+    adam = torch.optim.Adam([images], plan["learning_rate"], plan["betas"])
+    watched = watch(network)
+
+    def step():
+        adam.zero_grad()
+        watched.clear()
+        distance = (network(seen(images, plan)) - targets).square().sum(1).mean()
+        loss = distance + plan["statistics"]["weight"] * sum(watched) + smoothness(images, plan)
+        loss.backward()
+        adam.step()
+        with torch.no_grad():
+            images.clamp_(*plan["range"])
+        return loss.item()
+
+    return step, count, {}
+
+
+def watch(network):
+    """A list that each pass fills with the distance of every batch norm's statistics."""
+    found = []
+
+    def look(norm, inputs):
+        variance, mean = torch.var_mean(inputs[0], [0, *range(2, inputs[0].dim())], correction=0)
+        deviation = variance.sqrt() - norm.running_var.sqrt()
+        found.append((mean - norm.running_mean).square().sum() + deviation.square().sum())
+
+    for module in network.modules():
+        if isinstance(module, (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)):
+            module.register_forward_pre_hook(look)
+    return found
+
+
+def seen(images, plan):
+    """The images as they are placed in one step: turned, enlarged, shifted and mirrored."""
+    side, count = images.shape[3], len(images)
+    uniform = lambda by: (2 * torch.rand(count) - 1) * by
+    scale, angle = uniform(plan["zoom"]).exp(), torch.deg2rad(uniform(plan["turn"]))
+    mirror = 1 - 2 * (torch.rand(count) < plan["flip"]).float()
+    shift = [uniform(2 * plan["jitter"] / side) for _ in range(2)]
+    cosine, sine = scale * angle.cos(), scale * angle.sin()
+    rows = [cosine * mirror, -sine, shift[0], sine * mirror, cosine, shift[1]]
+    grid = F.affine_grid(torch.stack(rows, 1).view(-1, 2, 3), images.shape, align_corners=True)
+    placed = F.grid_sample(images, grid, padding_mode="border", align_corners=True)
+    return placed.contiguous(memory_format=torch.channels_last) if images.is_contiguous(memory_format=torch.channels_last) else placed
+
+
+def smoothness(images, plan):
+    """Total variation and length, by their weights."""
+    across, down = images.diff(dim=3).square().sum(), images.diff(dim=2).square().sum()
+    length = images.flatten(1).norm(dim=1).sum()
+    return (plan["total_variation"] * (across + down) + plan["l2"] * length) / len(images)
+
+
 def margin_softmax(config, count):
     """The head of a configuration, its centers drawn as ours are."""
     size = networks.embedding_size(config["model"])
@@ -235,7 +297,7 @@ def with_opencv(path):
     return cv2.imread(path)[:, :, ::-1]
 
 
-KINDS = {"training": training, "inference": inference, "head": head, "loading": loading}
+KINDS = {"training": training, "inference": inference, "head": head, "inversion": inversion, "loading": loading}
 DECODERS = {"pillow": pillow, "open_cv": opencv}
 
 

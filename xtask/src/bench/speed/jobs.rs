@@ -5,16 +5,17 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use arcface_core::candle::{Tensor, Var};
+use arcface_core::candle::{DType, Tensor, Var};
 use arcface_core::optim::Optimizer;
 use arcface_data::{Batch, Loader};
 use arcface_losses::Objective;
-use arcface_models::Inference;
+use arcface_models::{Backbone, Inference, Mode};
+use arcface_synth::{Distance, Inversion, InversionConfig, Targets};
 
 use super::protocol::Task;
 use crate::config::{Chosen, Config};
 use crate::trainer::{self, Outcome, Trainer};
-use crate::verify::Presentation;
+use crate::verify::{Presentation, image_tensor};
 use crate::{host, sources, train};
 
 /// Steps of a training that does not come to its end.
@@ -41,6 +42,7 @@ pub(super) fn prepare(task: &Task) -> anyhow::Result<Box<dyn Job>> {
         Task::Training { config, classes } => Box::new(Training::new(config, *classes)?),
         Task::Inference { config } => Box::new(Embedding::new(config)?),
         Task::Head { config, classes } => Box::new(Head::new(config, *classes)?),
+        Task::Inversion { config, inversion } => Box::new(Inverting::new(config, inversion)?),
         Task::Loading { config, .. } => Box::new(Loading::new(config)?),
     })
 }
@@ -162,6 +164,39 @@ impl Job for Head {
     fn repeat(&mut self, times: u64) -> anyhow::Result<Duration> {
         let start = Instant::now();
         (0..times).try_for_each(|_| self.step())?;
+        Ok(start.elapsed())
+    }
+}
+
+/// Steps of [`Inversion`] towards embeddings of noise, at the full size of the images.
+struct Inverting {
+    backbone: Backbone,
+    inversion: Inversion,
+    targets: Targets,
+}
+
+impl Inverting {
+    fn new(config: &Config, inversion: &InversionConfig) -> anyhow::Result<Self> {
+        let backbone = trainer::backbone(config)?;
+        let (count, size) = (config.eval.batch_size, config.model.input_size);
+        let noise = image_tensor(pixels(count, size), size, DType::F32)?;
+        let targets = Targets::new(&backbone.forward(&noise, Mode::Eval)?, Distance::Euclidean)?;
+        let inversion = InversionConfig { steps: TOTAL, coarse: Vec::new(), ..inversion.clone() };
+        Ok(Self { inversion: Inversion::new(&inversion, 0, count, size)?, backbone, targets })
+    }
+}
+
+impl Job for Inverting {
+    fn items(&self) -> u64 {
+        self.targets.count() as u64
+    }
+
+    fn repeat(&mut self, times: u64) -> anyhow::Result<Duration> {
+        let (network, targets) = (self.backbone.network(), &self.targets);
+        let start = Instant::now();
+        for _ in 0..times {
+            black_box(self.inversion.step(network, |embeddings| targets.loss(embeddings))?);
+        }
         Ok(start.elapsed())
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use arcface_synth::InversionConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
@@ -36,6 +37,8 @@ pub(super) enum Task {
     Inference { config: Box<Config> },
     /// Loss, gradients and update of a head on one batch of `train.batch_size` embeddings.
     Head { config: Box<Config>, classes: usize },
+    /// A step of an inversion of one batch of `eval.batch_size` images, towards embeddings of noise.
+    Inversion { config: Box<Config>, inversion: Box<InversionConfig> },
     /// All batches of an epoch; `folder` holds the same images for whoever cannot read `data.path`.
     Loading { config: Box<Config>, folder: PathBuf },
 }
@@ -102,7 +105,7 @@ impl Task {
     /// All who can do it, ours first.
     pub(super) fn sides(&self) -> &'static [Side] {
         match self {
-            Self::Training { .. } => &[Side::Ours, Side::Torch, Side::TorchChannelsLast],
+            Self::Training { .. } | Self::Inversion { .. } => &[Side::Ours, Side::Torch, Side::TorchChannelsLast],
             Self::Inference { .. } => &[Side::Ours, Side::Torch, Side::TorchChannelsLast, Side::OnnxRuntime],
             Self::Head { .. } => &[Side::Ours, Side::Torch],
             Self::Loading { .. } => &[Side::Ours, Side::Pillow, Side::OpenCv],

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use anyhow::bail;
+use arcface_synth::InversionConfig;
 use serde::Serialize;
 
 use super::faces::DrawnFaces;
@@ -68,6 +69,7 @@ enum Kind {
     Training { classes: usize },
     Inference,
     Head { classes: usize },
+    Inversion,
     Loading(Drawn),
 }
 
@@ -112,7 +114,7 @@ const FACES: Kind = Kind::Loading(Drawn { identities: 128, images_per_identity: 
 const FEW_FACES: Kind = Kind::Loading(Drawn { identities: 4, images_per_identity: 4, image_size: 32 });
 const HEAD_MEMORY: Option<Bounds> = Some(Bounds { least: 64.0, goal: 16.0 });
 
-const WORKS: [Work; 16] = [
+const WORKS: [Work; 19] = [
     Work {
         targets: &[
             speed("train-iresnet50-16", 1.15, 1.6),
@@ -171,6 +173,14 @@ const WORKS: [Work; 16] = [
         ..full("head-1000000", Kind::Head { classes: 1_000_000 }, &["train.batch_size=128", "model.embedding_size=512"])
     },
     Work {
+        targets: &[speed("invert-y1-16", 1.5, 2.5)],
+        ..full("invert-y1-16", Kind::Inversion, &["model.backbone=mobilefacenet_y1", "eval.batch_size=16"])
+    },
+    Work {
+        targets: &[speed("invert-iresnet18-16", 1.5, 2.5)],
+        ..full("invert-iresnet18-16", Kind::Inversion, &["model.backbone=iresnet18", "eval.batch_size=16"])
+    },
+    Work {
         targets: &[speed("loader-folder", 3.0, 6.0)],
         ..full("loader-folder", FACES, &["data.source=folder", "train.batch_size=64"])
     },
@@ -181,6 +191,12 @@ const WORKS: [Work; 16] = [
     trial("trial-train", Kind::Training { classes: 10 }, &["train.batch_size=4"], &[free("trial-train")]),
     trial("trial-infer", Kind::Inference, &["eval.batch_size=1"], &[free("trial-infer")]),
     trial("trial-head", Kind::Head { classes: 1000 }, &["train.batch_size=8"], &[free("trial-head")]),
+    trial(
+        "trial-invert",
+        Kind::Inversion,
+        &["eval.batch_size=4", "model.input_size=48"],
+        &[free("trial-invert")],
+    ),
     trial(
         "trial-loader",
         FEW_FACES,
@@ -259,6 +275,7 @@ impl Work {
             Kind::Training { classes } => Task::Training { config, classes },
             Kind::Inference => Task::Inference { config },
             Kind::Head { classes } => Task::Head { config, classes },
+            Kind::Inversion => Task::Inversion { config, inversion: Box::new(InversionConfig::fast()) },
             Kind::Loading(_) => {
                 let folder = faces.map_or_else(PathBuf::new, |faces| faces.folder.clone());
                 Task::Loading { config, folder }
@@ -304,7 +321,7 @@ mod tests {
             names(Choice::Quick, &[]),
             ["train-mobilefacenet-32", "infer-mobilefacenet-32", "infer-mobilefacenet-1"]
         );
-        assert_eq!(names(Choice::Full, &[]).len(), 12);
+        assert_eq!(names(Choice::Full, &[]).len(), 14);
     }
 
     #[test]

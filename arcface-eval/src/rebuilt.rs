@@ -1,0 +1,184 @@
+//! Faces that were made again from embeddings, as a network sees them: how near they are to what they were to show, and
+//! whether they pass for the person.
+//! Knows no image and no inversion; embeddings come in.
+
+use arcface_core::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::bootstrap::Estimate;
+use crate::roc::{Bootstrap, Interval};
+use crate::significance::share;
+use crate::similarity::Embeddings;
+use crate::verification::verify_folds;
+
+/// Coverage of the intervals.
+const LEVEL: f64 = 0.95;
+/// Folds of the protocol, where there are people enough.
+const FOLDS: usize = 10;
+/// A fold holds an impostor pair of its own people.
+const LEAST_OF_FOLD: usize = 2;
+
+/// How far made faces pass for the people whose embeddings they were made from.
+///
+/// Each is compared with *another* face of its person, as in Section 4.5 of `ArcFace` (arXiv 1801.07698v4), and with
+/// those of all other people.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Passing {
+    /// Mean cosine to the other face of the same person, over people.
+    pub cosine: Estimate,
+    /// Share that is accepted as the person at the threshold that was given.
+    pub verified: Estimate,
+    /// Share that is accepted as somebody else at it, of all pairs of a face and somebody else.
+    pub false_accepts: f64,
+    /// Accuracy as on LFW: as many impostor pairs as genuine ones, the threshold of each fold from the others. `None` where
+    /// the people are too few for two folds.
+    pub accuracy: Option<Estimate>,
+}
+
+/// The mean cosine of faces to their targets, over faces; row i of `made` was made from row i of `targets`.
+///
+/// # Errors
+/// If there is none, or numbers or sizes differ.
+///
+/// # Example
+/// ```
+/// use arcface_eval::{Embeddings, rebuilt};
+/// let targets = Embeddings::normalised(&[1.0, 0.0, 0.0, 1.0], 2)?;
+/// let made = Embeddings::normalised(&[3.0, 4.0, 0.0, 2.0], 2)?;
+/// assert!((rebuilt::cosine(&made, &targets)?.value - 0.8).abs() < 1e-7);
+/// # Ok::<(), arcface_core::Error>(())
+/// ```
+pub fn cosine(made: &Embeddings, targets: &Embeddings) -> Result<Estimate> {
+    check(made, targets)?;
+    mean(&(0..made.len()).map(|row| cos(made.row(row), targets.row(row))).collect::<Vec<_>>())
+}
+
+/// Compares row i of `faces`, which is to pass for person i, with row i of `others`, another face of that person.
+///
+/// A pair is accepted if its squared distance is not above `threshold`, which real pairs are to give.
+///
+/// # Errors
+/// If there are fewer than two people, or numbers or sizes differ.
+pub fn passing(faces: &Embeddings, others: &Embeddings, threshold: f64) -> Result<Passing> {
+    check(faces, others)?;
+    let people = faces.len();
+    if people < 2 {
+        return Err(Error::value("faces", "two people or more, so that there are impostor pairs", people));
+    }
+    let distance = |a: usize, b: usize| 2.0 - 2.0 * cos(faces.row(a), others.row(b));
+    let genuine: Vec<f64> = (0..people).map(|person| distance(person, person)).collect();
+    let accepted = genuine.iter().filter(|distance| **distance <= threshold).count();
+    let pairs = (0..people).flat_map(|a| (0..people).filter(move |b| *b != a).map(move |b| (a, b)));
+    let false_accepts = pairs.filter(|&(a, b)| distance(a, b) <= threshold).count();
+    Ok(Passing {
+        cosine: mean(&genuine.iter().map(|distance| 1.0 - 0.5 * distance).collect::<Vec<_>>())?,
+        verified: estimate(accepted, people),
+        false_accepts: false_accepts as f64 / (people * (people - 1)) as f64,
+        accuracy: accuracy(&genuine, distance)?,
+    })
+}
+
+/// As on LFW. A person's impostor is the next of the same fold, so that folds share nobody.
+fn accuracy(genuine: &[f64], distance: impl Fn(usize, usize) -> f64) -> Result<Option<Estimate>> {
+    let people = genuine.len();
+    let folds = FOLDS.min(people / LEAST_OF_FOLD);
+    if folds < 2 {
+        return Ok(None);
+    }
+    let begin = |fold: usize| (fold * people).div_ceil(folds);
+    let of_people: Vec<usize> = (0..people).map(|person| person * folds / people).collect();
+    let impostor = |person: usize| {
+        let (first, end) = (begin(of_people[person]), begin(of_people[person] + 1));
+        if person + 1 < end { person + 1 } else { first }
+    };
+    let impostors = (0..people).map(|person| distance(person, impostor(person)));
+    let distances: Vec<f64> = genuine.iter().copied().chain(impostors).map(|distance| distance.max(0.0)).collect();
+    let same: Vec<bool> = (0..2 * people).map(|pair| pair < people).collect();
+    let verification = verify_folds(&distances, &same, &of_people.repeat(2))?;
+    // Folds are of nearly one size; right decisions are counted over all pairs.
+    let right: f64 = (0..folds)
+        .map(|fold| (2 * (begin(fold + 1) - begin(fold))) as f64 * verification.accuracies[fold])
+        .sum();
+    Ok(Some(estimate(right.round() as usize, 2 * people)))
+}
+
+fn estimate(count: usize, of: usize) -> Estimate {
+    let whole = Interval { low: 0.0, high: 1.0, level: LEVEL };
+    Estimate { value: count as f64 / of as f64, interval: share(count, of, LEVEL).unwrap_or(whole) }
+}
+
+/// With the interval of drawing the faces again.
+fn mean(values: &[f64]) -> Result<Estimate> {
+    let bootstrap = Bootstrap { level: LEVEL, ..Bootstrap::default() };
+    bootstrap.over_runs(1, &vec![0; values.len()], |_, counts| {
+        let sum: f64 = values.iter().zip(counts).map(|(value, count)| value * *count as f64).sum();
+        Ok(sum / values.len() as f64)
+    })
+}
+
+fn cos(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+}
+
+fn check(a: &Embeddings, b: &Embeddings) -> Result<()> {
+    if a.is_empty() || (a.len(), a.size()) != (b.len(), b.size()) {
+        let expected = format!("at least one, as many as the others and of the same size, ({}, {})", b.len(), b.size());
+        return Err(Error::value("embeddings (N, D)", expected, format!("({}, {})", a.len(), a.size())));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Person i at i·spread degrees, turned by `off(i)`.
+    fn people(count: usize, spread: f32, off: impl Fn(usize) -> f32) -> Embeddings {
+        let angle = |person: usize| (person as f32 * spread + off(person)).to_radians();
+        let values: Vec<f32> = (0..count).flat_map(|person| [angle(person).cos(), angle(person).sin()]).collect();
+        Embeddings::normalised(&values, 2).unwrap()
+    }
+
+    /// The squared distance of an angle.
+    fn squared(degrees: f64) -> f64 {
+        2.0 - 2.0 * degrees.to_radians().cos()
+    }
+
+    #[test]
+    fn who_is_near_passes_and_who_is_not_does_not() {
+        let others = people(20, 15.0, |_| 0.0);
+        // One in four is 12° away, nearer to the next person by far.
+        let made = people(20, 15.0, |person| if person % 4 == 0 { 12.0 } else { 1.0 });
+        let passing = passing(&made, &others, squared(5.0)).unwrap();
+        assert!((passing.verified.value - 0.75).abs() < 1e-12, "{passing:?}");
+        let expected = (5.0 * 12f64.to_radians().cos() + 15.0 * 1f64.to_radians().cos()) / 20.0;
+        assert!((passing.cosine.value - expected).abs() < 1e-6);
+        // Each of those five passes for the next one, and for nobody else.
+        assert!((passing.false_accepts - 5.0 / 380.0).abs() < 1e-12);
+        let accuracy = passing.accuracy.unwrap();
+        assert!((accuracy.value - 0.75).abs() < 0.13 && accuracy.interval.low < accuracy.value);
+    }
+
+    #[test]
+    fn the_same_faces_pass_always() {
+        let others = people(12, 29.0, |_| 0.0);
+        let passing = passing(&people(12, 29.0, |_| 2.0), &others, squared(10.0)).unwrap();
+        assert!((passing.verified.value - 1.0).abs() < 1e-12 && passing.false_accepts.abs() < 1e-12);
+        assert!((passing.accuracy.unwrap().value - 1.0).abs() < 1e-12);
+        assert!(passing.verified.interval.low < 0.8, "twelve faces prove little: {passing:?}");
+    }
+
+    #[test]
+    fn too_few_people_have_no_accuracy_and_one_cannot_be_compared() {
+        let of = |count| passing(&people(count, 40.0, |_| 1.0), &people(count, 40.0, |_| 0.0), 1.0);
+        assert_eq!(of(3).unwrap().accuracy, None);
+        assert!(of(4).unwrap().accuracy.is_some());
+        let words = of(1).unwrap_err().to_string();
+        assert_eq!(words, "faces: expected two people or more, so that there are impostor pairs, got 1");
+        let words = cosine(&people(2, 40.0, |_| 0.0), &people(3, 40.0, |_| 0.0)).unwrap_err().to_string();
+        assert_eq!(
+            words,
+            "embeddings (N, D): expected at least one, as many as the others and of the same size, (3, 2), got (2, 2)"
+        );
+    }
+}
