@@ -9,13 +9,15 @@ use arcface_core::candle::Tensor;
 use arcface_core::checkpoint::{load_tensors, save_tensors, take};
 use arcface_eval::Verification;
 use arcface_eval::report::Hardest;
+use arcface_losses::Objective;
 use arcface_models::weights::{Metadata, read};
 use serde::{Deserialize, Serialize};
 
+use crate::config::{Config, DeviceChoice, Precision};
 use crate::net::spelling;
 use crate::run::{RunFolder, STATE, WEIGHTS};
 use crate::train::Plan;
-use crate::trainer::Trainer;
+use crate::trainer::{self, Trainer};
 use crate::verify::Baselines;
 
 /// How far a run has come: all that is neither in a tensor nor a function of the step.
@@ -138,15 +140,41 @@ pub(crate) fn centers(folder: &Path) -> anyhow::Result<Tensor> {
     tensors.remove("head.centers").with_context(missing)
 }
 
+/// The loss of a checkpoint as training left it, in f32, and how far that was.
+///
+/// # Errors
+/// If the checkpoint is damaged, of another configuration, or its loss has no class centers.
+pub(crate) fn head(folder: &Path, config: &Config) -> anyhow::Result<(Objective, Progress)> {
+    let path = folder.join(STATE);
+    let centers = centers(folder)?;
+    let (&num_classes, &embedding_size) = centers.dims().first().zip(centers.dims().last()).with_context(|| {
+        format!("{}: tensor `head.centers`: expected (C, D) or (C, K, D), found a scalar", path.display())
+    })?;
+    let config = Config { precision: Precision::F32, device: DeviceChoice::Cpu, ..config.clone() };
+    let mut objective = trainer::objective(&config, num_classes, embedding_size)?;
+    let (mut tensors, metadata) = load_tensors(&path)?;
+    load_head(&path, &mut tensors, &metadata, &mut objective)?;
+    Ok((objective, field(&path, &metadata, "progress")?))
+}
+
 fn load_state(path: &Path, trainer: &mut Trainer) -> anyhow::Result<Progress> {
     let (mut tensors, metadata) = load_tensors(path)?;
-    for (name, parameter) in trainer.objective.parameters().iter() {
-        let var = &parameter.var;
-        var.set(&take(path, &mut tensors, &format!("head.{name}"), var.dims(), var.dtype())?)?;
-    }
+    load_head(path, &mut tensors, &metadata, &mut trainer.objective)?;
     trainer.optimizer.load_state(optimizer_state(path, tensors)?).with_context(|| path.display().to_string())?;
-    trainer.objective.load_state(&field(path, &metadata, "margin")?).with_context(|| path.display().to_string())?;
     field(path, &metadata, "progress")
+}
+
+fn load_head(
+    path: &Path,
+    tensors: &mut BTreeMap<String, Tensor>,
+    metadata: &BTreeMap<String, String>,
+    objective: &mut Objective,
+) -> anyhow::Result<()> {
+    for (name, parameter) in objective.parameters().iter() {
+        let var = &parameter.var;
+        var.set(&take(path, tensors, &format!("head.{name}"), var.dims(), var.dtype())?)?;
+    }
+    objective.load_state(&field(path, metadata, "margin")?).with_context(|| path.display().to_string())
 }
 
 fn optimizer_state(path: &Path, tensors: BTreeMap<String, Tensor>) -> anyhow::Result<BTreeMap<String, Tensor>> {

@@ -18,7 +18,7 @@ use toml::{Table, Value};
 use crate::cli::ConfigArguments;
 use crate::output;
 
-pub(crate) use layers::dotted;
+pub(crate) use layers::{assignments, dotted, explain, merge};
 pub(crate) use noise::{Noise, Strangers};
 pub(crate) use values::{Curve, DeviceChoice, Every, Identities, Method, Precision, SamplerChoice, SourceKind};
 

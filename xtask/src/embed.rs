@@ -127,7 +127,10 @@ impl Run<'_> {
 }
 
 /// The images of folders, each in the order of its paths, and single ones.
-fn images(arguments: &[PathBuf]) -> anyhow::Result<Vec<String>> {
+///
+/// # Errors
+/// If a folder has none, a path leads nowhere, or a name cannot be one line of text.
+pub(crate) fn images(arguments: &[PathBuf]) -> anyhow::Result<Vec<String>> {
     let mut images = Vec::new();
     for path in arguments {
         let text = path.to_str().with_context(|| format!("{}: the name is not UTF-8; rename it", path.display()))?;

@@ -66,8 +66,7 @@ fn verify(net: &Net, verifier: &Verifier) -> anyhow::Result<Verified> {
 
 /// The configuration of the run that NET names or lies in, if it is one.
 fn run_configuration(net: &Path) -> anyhow::Result<Option<Config>> {
-    let run = net.ancestors().take(4).map(RunFolder::at).find(RunFolder::is_begun);
-    run.map(|run| config::resume(&run.config(), &[])).transpose()
+    RunFolder::around(net).map(|run| config::resume(&run.config(), &[])).transpose()
 }
 
 fn pairs(arguments: &EvalArguments, configuration: Option<&Config>) -> anyhow::Result<PairSet> {

@@ -12,8 +12,10 @@ mod checkpoint;
 mod cli;
 mod config;
 mod data;
+mod difference;
 mod digest;
 mod embed;
+mod embedded;
 mod eval;
 mod export;
 mod figure;
@@ -30,7 +32,9 @@ mod progress;
 mod purify;
 mod report;
 mod run;
+mod sheet;
 mod sources;
+mod synth;
 mod train;
 mod trainer;
 mod verify;
@@ -74,6 +78,7 @@ fn dispatch(command: &Command) -> anyhow::Result<()> {
         Command::Embed(arguments) => embed::run(arguments),
         Command::Export(arguments) => export::run(arguments),
         Command::Purify(arguments) => purify::run(arguments),
+        Command::Synth(arguments) => synth::run(arguments),
         Command::Losses(arguments) => losses::run(arguments),
         Command::Config(arguments) => config::print(arguments),
         Command::Data(arguments) => data::run(arguments),

@@ -3,10 +3,8 @@
 
 mod angles;
 mod findings;
-mod glyphs;
 mod lists;
 mod report;
-mod sheet;
 mod subject;
 
 use std::path::{Path, PathBuf};

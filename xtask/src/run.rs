@@ -45,6 +45,11 @@ impl RunFolder {
         bail!("{}: expected the folder of a run, with config.toml and {PROVENANCE}", path.display())
     }
 
+    /// The run that `path` names or lies in, if there is one.
+    pub(crate) fn around(path: &Path) -> Option<Self> {
+        path.ancestors().take(4).map(Self::at).find(Self::is_begun)
+    }
+
     /// A new folder for the run `name`, or for the first free number of `stem` where it has none.
     ///
     /// # Errors

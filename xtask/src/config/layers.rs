@@ -10,7 +10,7 @@ use toml::{Table, Value};
 ///
 /// # Errors
 /// If one has not that form, or two contradict each other.
-pub(super) fn assignments(set: &[String]) -> anyhow::Result<Table> {
+pub(crate) fn assignments(set: &[String]) -> anyhow::Result<Table> {
     let mut table = Table::new();
     for text in set {
         let (path, value) = crate::assign::parse(text)?;
@@ -81,7 +81,8 @@ fn loss_over(before: Table, layer: Table, notes: &mut Vec<String>) -> anyhow::Re
     Ok(loss)
 }
 
-fn merge(base: &mut Table, layer: Table) {
+/// `layer` over `base`, table by table and key by key.
+pub(crate) fn merge(base: &mut Table, layer: Table) {
     for (key, value) in layer {
         match (base.get_mut(&key), value) {
             (Some(Value::Table(inner)), Value::Table(layer)) => merge(inner, layer),
@@ -93,7 +94,7 @@ fn merge(base: &mut Table, layer: Table) {
 }
 
 /// The error of a table that is no configuration, on one line, the key in front.
-pub(super) fn explain(error: &toml::de::Error) -> anyhow::Error {
+pub(crate) fn explain(error: &toml::de::Error) -> anyhow::Error {
     let text = error.to_string();
     let mut lines = text.lines();
     let message = lines.next().unwrap_or_default();

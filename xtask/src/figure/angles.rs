@@ -11,10 +11,10 @@ use arcface_models::Backbone;
 use serde::Serialize;
 
 use super::album::Album;
-use super::embedded::{Faces, each};
 use super::pairs::moments;
 use crate::checkpoint;
 use crate::cli::AngleFigureArguments;
+use crate::embedded::{Faces, each};
 use crate::finished::Finished;
 use crate::net::{Net, Overrides};
 use crate::run::WEIGHTS;

@@ -4,7 +4,6 @@
 mod album;
 mod angles;
 mod curves;
-mod embedded;
 mod logits;
 mod margins;
 mod pairs;

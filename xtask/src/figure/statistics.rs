@@ -11,8 +11,8 @@ use arcface_models::Backbone;
 use serde::Serialize;
 
 use super::album::Album;
-use super::embedded::{Faces, kept};
 use crate::cli::StatisticsArguments;
+use crate::embedded::{Faces, each_readable, kept};
 use crate::finished::Finished;
 use crate::net::{Net, Overrides};
 use crate::run::WEIGHTS;
@@ -100,13 +100,6 @@ fn spread(finished: &Finished, which: &str, faces: &Faces, backbone: &Backbone) 
         bail!("{}: none of the {} {which} faces could be read", finished.run.path().display(), faces.len());
     }
     Ok(Spread { images, means, intra: sum / images as f64 })
-}
-
-fn each_readable(
-    embeddings: crate::embed::matrix::Matrix,
-    mut visit: impl FnMut(usize, &[f32]) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    embeddings.each(|number, row| if row.iter().all(|value| value.is_nan()) { Ok(()) } else { visit(number, row) })
 }
 
 /// The identities that the run never saw: those held out, or those of its list of pairs.

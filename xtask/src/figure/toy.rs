@@ -10,8 +10,8 @@ use arcface_eval::report::{self, Toy, ToyClass};
 use serde_json::json;
 
 use super::album::Album;
-use super::embedded::{Faces, each};
 use crate::cli::{ConfigArguments, ToyArguments, TrainArguments};
+use crate::embedded::{Faces, each};
 use crate::finished::Finished;
 use crate::net::{Net, Overrides};
 use crate::run::{RunFolder, WEIGHTS};

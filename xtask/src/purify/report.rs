@@ -11,9 +11,9 @@ use arcface_data::{Image, Source};
 use arcface_eval::report::{self, Distributions, Page, Plot};
 
 use super::findings::Findings;
-use super::sheet::{Tile, Verdict, sheet};
 use super::subject::Subject;
 use crate::output;
+use crate::sheet::{GREEN, GREY, ORANGE, Tile, sheet};
 
 /// Faces on the contact sheet.
 const SHOWN: usize = 60;
@@ -103,12 +103,14 @@ fn contact_sheet(subject: &Subject, places: &Places, findings: &Findings) -> any
     let count = dropped.len().min(SHOWN);
     let chosen = (0..count).map(|number| dropped[number * dropped.len() / count]);
     let tiles = chosen.map(|(index, angle)| {
-        let verdict = match &subject.planted {
-            None => Verdict::Unknown,
-            Some(planted) if planted.truth(index).is_noisy() => Verdict::Right,
-            Some(_) => Verdict::Wrong,
+        // Whether it was dropped rightly, where the truth is known.
+        let strip = match &subject.planted {
+            None => GREY,
+            Some(planted) if planted.truth(index).is_noisy() => GREEN,
+            Some(_) => ORANGE,
         };
-        Ok(Tile { image: subject.source.image(index)?, label: places.labels()[index], angle, verdict })
+        let lines = vec![places.labels()[index].to_string(), format!("{angle:.1}°")];
+        Ok(Tile { images: vec![subject.source.image(index)?], strip: Some(strip), lines })
     });
     Ok(sheet(&tiles.collect::<arcface_core::Result<Vec<_>>>()?))
 }

@@ -20,6 +20,7 @@ mod pretrained;
 mod purify;
 mod readme;
 mod report;
+mod synth;
 mod tiny;
 mod train;
 mod watching;

@@ -22,23 +22,23 @@ use crate::train::presentation;
 use crate::verify::{Mirror, Presentation};
 
 /// Some faces of a source, and who they show.
-pub(super) struct Faces {
+pub(crate) struct Faces {
     source: Arc<dyn Source>,
     images: Vec<usize>,
     /// Of each image.
-    pub(super) labels: Vec<u32>,
+    pub(crate) labels: Vec<u32>,
     /// Labels are below it.
-    pub(super) classes: usize,
+    pub(crate) classes: usize,
 }
 
 impl Faces {
     /// All faces of a source.
-    pub(super) fn all(source: &Arc<dyn Source>) -> Self {
+    pub(crate) fn all(source: &Arc<dyn Source>) -> Self {
         Self::chosen(source, (0..source.len()).collect())
     }
 
     /// At most `most` faces, evenly over the source.
-    pub(super) fn some(source: &Arc<dyn Source>, most: usize) -> Self {
+    pub(crate) fn some(source: &Arc<dyn Source>, most: usize) -> Self {
         let (all, count) = (source.len(), source.len().min(most));
         Self::chosen(source, (0..count).map(|number| number * all / count).collect())
     }
@@ -49,7 +49,7 @@ impl Faces {
     }
 
     /// The faces of a list of pairs, each person called by the folder of its images; `None` if a key names no folder.
-    pub(super) fn listed(set: &PairSet) -> Option<Self> {
+    pub(crate) fn listed(set: &PairSet) -> Option<Self> {
         let mut folders = vec![""; set.images.len()];
         for (pair, places) in set.list.pairs.iter().zip(&set.positions) {
             for (key, place) in [&pair.a, &pair.b].into_iter().zip(places) {
@@ -67,7 +67,7 @@ impl Faces {
     }
 
     /// Number of faces.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.images.len()
     }
 
@@ -87,7 +87,7 @@ impl Faces {
 ///
 /// # Errors
 /// If a face cannot be read, `visit` fails, or the user interrupts.
-pub(super) fn each(
+pub(crate) fn each(
     what: &str,
     faces: &Faces,
     config: &Config,
@@ -120,7 +120,7 @@ pub(super) fn each(
 ///
 /// # Errors
 /// If a face cannot be read, the disk is full, or the user interrupts.
-pub(super) fn kept(run: &Finished, which: &str, faces: &Faces, backbone: &Backbone) -> anyhow::Result<Matrix> {
+pub(crate) fn kept(run: &Finished, which: &str, faces: &Faces, backbone: &Backbone) -> anyhow::Result<Matrix> {
     const NAME: &str = "embeddings";
     let path = run.run.path().join(format!("embeddings-{which}.safetensors"));
     let kept = Kept {
@@ -138,6 +138,17 @@ pub(super) fn kept(run: &Finished, which: &str, faces: &Faces, backbone: &Backbo
     };
     kept.ensure(|number| faces.describe(number), |table| fill(run, which, faces, backbone, &path, table))?;
     Matrix::open(&path, NAME)
+}
+
+/// Shows the rows of faces that could be read, with their numbers, to `visit`.
+///
+/// # Errors
+/// Those of `visit`, and if the file cannot be read.
+pub(crate) fn each_readable(
+    embeddings: Matrix,
+    mut visit: impl FnMut(usize, &[f32]) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    embeddings.each(|number, row| if row.iter().all(|value| value.is_nan()) { Ok(()) } else { visit(number, row) })
 }
 
 fn fill(

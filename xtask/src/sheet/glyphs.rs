@@ -19,10 +19,11 @@ const DIGITS: [[u8; GLYPH_HEIGHT]; 10] = [
     [0b01110, 0b10001, 0b10001, 0b01111, 0b00001, 0b00010, 0b01100],
 ];
 
-/// The rows of a digit, a point or a degree sign from top to bottom, the leftmost pixel the highest bit; else nothing.
+/// The rows of a digit, a point, a minus or a degree sign from top to bottom, the leftmost pixel the highest bit; else nothing.
 pub(super) fn glyph(character: char) -> [u8; GLYPH_HEIGHT] {
     match character {
         '.' => [0, 0, 0, 0, 0, 0b01100, 0b01100],
+        '-' | '−' => [0, 0, 0, 0b01110, 0, 0, 0],
         '°' => [0b01100, 0b10010, 0b10010, 0b01100, 0, 0, 0],
         other => other.to_digit(10).map_or([0; GLYPH_HEIGHT], |digit| DIGITS[digit as usize]),
     }
@@ -34,7 +35,7 @@ mod tests {
 
     #[test]
     fn no_two_characters_look_alike() {
-        let all: std::collections::BTreeSet<_> = "0123456789.° ".chars().map(glyph).collect();
-        assert_eq!(all.len(), 13);
+        let all: std::collections::BTreeSet<_> = "0123456789.-° ".chars().map(glyph).collect();
+        assert_eq!(all.len(), 14);
     }
 }

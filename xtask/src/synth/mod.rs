@@ -1,0 +1,229 @@
+//! `cargo xtask synth`: from a network to faces: what a class, or an embedding, looks like to it.
+//! Knows no step of an inversion and no pixel: it brings targets to those who make, and what was made to those who judge.
+
+mod findings;
+mod folder;
+mod gallery;
+mod head;
+mod judge;
+mod making;
+mod memory;
+mod pixels;
+mod settings;
+mod targets;
+mod vectors;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use arcface_core::candle::{DType, Device, Tensor};
+use arcface_core::checkpoint::atomic_write;
+use arcface_models::{Network, Watch};
+use serde_json::{Value, json};
+
+use crate::cli::SynthArguments;
+use crate::digest::Digest;
+use crate::embed::format::{About, Format};
+use crate::net::{Net, Overrides, spelling};
+use crate::run::{RunFolder, WEIGHTS};
+use crate::{interrupt, output};
+use findings::{Findings, OfBatch, OfImage, mean};
+use folder::{Folder, Record};
+use head::Head;
+use making::Making;
+use memory::Memory;
+use settings::Settings;
+use targets::{Aim, Goal, Targets};
+use vectors::Vectors;
+
+/// Frames of an animation, where nothing else is asked for.
+const FRAMES: u64 = 20;
+
+/// Makes images, judges them by the same network, and reports; what was stopped goes on where it was.
+///
+/// # Errors
+/// If the network, a target or a value is not right, the folder holds something else, or the user interrupts.
+pub(crate) fn run(arguments: &SynthArguments) -> anyhow::Result<()> {
+    interrupt::listen()?;
+    let checkpoint = if arguments.classes.is_empty() { None } else { Some(head::checkpoint_of(&arguments.net)?) };
+    let net = net(arguments, checkpoint.as_deref())?;
+    let settings = Settings::new(arguments, net.normalisation)?;
+    if settings.config.statistics.is_some() {
+        check_statistics(net.backbone.network())?;
+    }
+    let head = checkpoint.as_deref().map(Head::load).transpose()?;
+    let mut targets = Targets::of(arguments, &net, head, settings.distance)?;
+    let out = arguments.out.clone().map_or_else(|| usual_folder(&arguments.net), Ok)?;
+    let frames = frames(arguments, settings.config.steps);
+    let folder = Folder::open(&out, &key(arguments, &net, &settings, &targets, &frames)?)?;
+    let batches = making::batches(targets.list.len(), arguments.batch_size.get());
+    let making = Making { net: &net, config: &settings.config, folder: &folder, seed: arguments.seed, batches, frames };
+    let records = making.run(&mut targets)?;
+    if arguments.animation {
+        gallery::write_animations(&making)?;
+    }
+    let memory = checkpoint.as_deref().and_then(Memory::open);
+    let findings = judged(&making, &targets, memory.as_ref(), &records)?;
+    output::file(&folder.path().join("summary.json"), &(serde_json::to_string_pretty(&findings)? + "\n"))?;
+    if arguments.json { output::json(&findings) } else { output::text(&findings.words()) }
+}
+
+/// Class centers belong to the weights beside them.
+fn net(arguments: &SynthArguments, checkpoint: Option<&Path>) -> anyhow::Result<Net> {
+    let overrides = Overrides { backbone: arguments.backbone.clone(), normalise: arguments.normalise.clone() };
+    let weights = checkpoint.map_or_else(|| arguments.net.clone(), |checkpoint| checkpoint.join(WEIGHTS));
+    let net = Net::load(&weights, &overrides)?;
+    net.notes.iter().for_each(|note| eprintln!("{note}"));
+    Ok(net)
+}
+
+/// Before anything is begun.
+fn check_statistics(network: &Network) -> anyhow::Result<()> {
+    let size = network.input_size();
+    let black = Tensor::zeros((1, 3, size, size), DType::F32, &Device::Cpu)?;
+    match network.image_pass(&black, Watch::Statistics) {
+        Ok(_) => Ok(()),
+        Err(error) => bail!("{error}: --without-prior"),
+    }
+}
+
+/// `synth/NAME`: the run's name, else that of the file.
+fn usual_folder(net: &Path) -> anyhow::Result<PathBuf> {
+    let net = net.canonicalize().with_context(|| net.display().to_string())?;
+    let named = RunFolder::around(&net).map(|run| run.path().to_owned()).unwrap_or(net);
+    let name = if named.is_dir() { named.file_name() } else { named.file_stem() };
+    let name = name
+        .with_context(|| format!("{}: it has no name to call a folder by; choose one with --out", named.display()))?;
+    Ok(Path::new("synth").join(name))
+}
+
+fn frames(arguments: &SynthArguments, steps: u64) -> Vec<u64> {
+    let usual = if arguments.animation { FRAMES } else { 0 };
+    making::frames(arguments.frames.unwrap_or(usual), steps)
+}
+
+/// All that the pictures depend on.
+fn key(
+    arguments: &SynthArguments,
+    net: &Net,
+    settings: &Settings,
+    targets: &Targets,
+    frames: &[u64],
+) -> anyhow::Result<Value> {
+    Ok(json!({
+        "weights": Digest::of_file(&net.path)?,
+        "network": net.backbone.config().to_string(),
+        "normalisation": spelling(net.normalisation),
+        "objective": targets.goal.word(),
+        "targets": targets.digest(),
+        "images": targets.list.len(),
+        "configuration": settings.config,
+        "seed": arguments.seed,
+        "batch_size": arguments.batch_size,
+        "frames": frames,
+    }))
+}
+
+/// Judges the pictures as they stand in the folder, and shows them.
+///
+/// Whoever lets other networks judge needs no more than the files, `making.folder.image(name)`, and the targets.
+fn judged<'a>(
+    making: &Making<'a>,
+    targets: &Targets,
+    memory: Option<&Memory>,
+    records: &[Record],
+) -> anyhow::Result<Findings<'a>> {
+    let paths = targets.list.iter().map(|target| making.folder.image(&target.name)).collect();
+    let embeddings = judge::embeddings("results", making.net, paths)?;
+    write_embeddings(&making.folder.path().join("embeddings.npy"), &embeddings)?;
+    let images = images(making, targets, memory, &embeddings)?;
+    gallery::write_sheet(making, &targets.list, &images, memory)?;
+    findings(making, targets, records, images)
+}
+
+fn findings<'a>(
+    making: &Making<'a>,
+    targets: &Targets,
+    records: &[Record],
+    images: Vec<OfImage>,
+) -> anyhow::Result<Findings<'a>> {
+    let net = making.net;
+    let right: Vec<f64> = images.iter().filter_map(|image| image.is_right).map(|is| f64::from(u8::from(is))).collect();
+    let batches = making.batches.iter().zip(records);
+    Ok(Findings {
+        net: net.path.display().to_string(),
+        weights: Digest::of_file(&net.path)?,
+        network: net.backbone.config().to_string(),
+        normalisation: spelling(net.normalisation).to_owned(),
+        objective: targets.goal.word().to_owned(),
+        seed: making.seed,
+        configuration: making.config,
+        cosine: mean(images.iter().map(|image| image.cosine)),
+        recognised: (!right.is_empty()).then(|| mean(right.into_iter())),
+        steps: making.config.steps,
+        seconds: records.iter().map(|record| record.seconds).sum(),
+        batches: batches.map(|(places, record)| OfBatch::new(places.len(), record)).collect(),
+        images,
+        folder: making.folder.path().display().to_string(),
+    })
+}
+
+/// The figures of every image.
+fn images(
+    making: &Making<'_>,
+    targets: &Targets,
+    memory: Option<&Memory>,
+    embeddings: &Vectors,
+) -> anyhow::Result<Vec<OfImage>> {
+    let nearest = memory.map(|memory| memory.nearest(making.net, embeddings)).transpose()?;
+    let mut nearest = nearest.into_iter().flatten();
+    let images = targets.list.iter().zip(embeddings.rows()).enumerate().map(|(place, (target, embedding))| {
+        let recognised = match &targets.goal {
+            Goal::Class(head) => Some(head.recognised(embedding)),
+            Goal::Embedding(..) => None,
+        };
+        OfImage {
+            name: target.name.clone(),
+            batch: making.batches.iter().position(|places| places.contains(&place)).unwrap_or_default(),
+            target: described(&target.aim),
+            cosine: targets.goal.cosine(target, place, embedding),
+            is_right: recognised.map(|recognised| target.aim == Aim::Class(recognised.class)),
+            recognised,
+            nearest_training_image: nearest.next(),
+        }
+    });
+    Ok(images.collect())
+}
+
+fn described(aim: &Aim) -> Value {
+    match aim {
+        Aim::Class(class) => json!({ "class": class }),
+        Aim::Image(path) => json!({ "image": path.display().to_string() }),
+        Aim::Row(row) => json!({ "row": row }),
+    }
+}
+
+/// As `embed` writes them.
+fn write_embeddings(path: &Path, embeddings: &Vectors) -> anyhow::Result<()> {
+    let about = About { name: "embeddings", metadata: Vec::new() };
+    let head = Format::Npy.head(embeddings.rows().len(), embeddings.size, &about);
+    let values: Vec<u8> = embeddings.values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    Ok(atomic_write(path, |file| file.write_all(&head).and_then(|()| file.write_all(&values)))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use arcface_models::plan::{ConvSpec, Plan, Spec};
+
+    use super::*;
+
+    #[test]
+    fn a_network_without_batch_norm_is_told_how_to_go_without() {
+        let plan = Plan::new(vec![Spec::Conv(ConvSpec::global_depthwise("conv", 3, [8; 2]))], 8);
+        let network = Network::new(&plan, &[], 0, DType::F32, &Device::Cpu).unwrap();
+        let words = check_statistics(&network).unwrap_err().to_string();
+        assert!(words.starts_with("batch-norm prior: expected a network with batch norms"), "{words}");
+        assert!(words.ends_with("go without the prior: --without-prior"), "{words}");
+    }
+}

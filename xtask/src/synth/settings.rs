@@ -1,0 +1,116 @@
+//! How images are made: a preset, single values over it, and the range that pictures have.
+//! Knows no target and no folder.
+
+use anyhow::{Context, bail};
+use arcface_data::Normalisation;
+use arcface_synth::{Distance, InversionConfig};
+use toml::{Table, Value};
+
+use super::pixels;
+use crate::cli::{Preset, SynthArguments};
+use crate::config::{assignments, explain, merge};
+
+/// What a key that may have no value is set to for none.
+const NONE: &str = "none";
+
+/// What was chosen.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) config: InversionConfig,
+    /// That between embeddings, if it was chosen.
+    pub(super) distance: Option<Distance>,
+}
+
+impl Settings {
+    /// What the arguments say, for a network that takes images of this `normalisation`.
+    ///
+    /// # Errors
+    /// If a key does not exist or a value is out of range.
+    pub(super) fn new(arguments: &SynthArguments, normalisation: Normalisation) -> anyhow::Result<Self> {
+        let mut set = assignments(&arguments.set)?;
+        let distance = set.remove("distance").as_ref().map(distance).transpose()?;
+        let has_range = set.contains_key("range");
+        let mut table = over(Table::try_from(preset(arguments.preset))?, set);
+        if arguments.without_prior {
+            table.remove("statistics");
+        }
+        let config: Result<InversionConfig, _> = table.try_into();
+        let mut config = config.map_err(|error| explain(&error)).context("--set")?;
+        config.check().context("--set")?;
+        if !has_range {
+            config.range = config.range.map(|_| pixels::range(normalisation));
+        }
+        Ok(Self { config, distance })
+    }
+}
+
+fn preset(preset: Preset) -> InversionConfig {
+    match preset {
+        Preset::Fast => InversionConfig::fast(),
+        Preset::Paper => InversionConfig::paper(),
+    }
+}
+
+fn over(mut table: Table, set: Table) -> Table {
+    // The parameters of a curve belong to its name.
+    if set.get("curve").and_then(Value::as_table).is_some_and(|curve| curve.contains_key("name")) {
+        table.remove("curve");
+    }
+    merge(&mut table, set);
+    table.retain(|_, value| value.as_str() != Some(NONE));
+    table
+}
+
+fn distance(value: &Value) -> anyhow::Result<Distance> {
+    match value.as_str() {
+        Some("euclidean") => Ok(Distance::Euclidean),
+        Some("cosine") => Ok(Distance::Cosine),
+        _ => bail!("--set distance: expected euclidean or cosine, got {value}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arcface_core::schedule::Curve;
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn settings(more: &[&str]) -> anyhow::Result<Settings> {
+        let words = ["cargo xtask", "synth", "net", "--classes", "0"].iter().chain(more);
+        let Command::Synth(arguments) = Cli::parse_from(words).command else { panic!("another command") };
+        Settings::new(&arguments, Normalisation::By128)
+    }
+
+    #[test]
+    fn single_values_lie_over_the_preset() {
+        let usual = settings(&[]).unwrap().config;
+        let range = Some(pixels::range(Normalisation::By128));
+        assert_eq!(usual, InversionConfig { range, ..InversionConfig::fast() });
+        let paper =
+            settings(&["--preset", "paper", "--set", "steps=7", "--set", "statistics.weight=1"]).unwrap().config;
+        let statistics =
+            InversionConfig::paper().statistics.map(|prior| arcface_synth::StatisticsConfig { weight: 1.0, ..prior });
+        assert_eq!(paper, InversionConfig { steps: 7, statistics, range, ..InversionConfig::paper() });
+        let curve = settings(&["--set", "curve.name=constant", "--set", "range=[-2.0, 2.0]"]).unwrap().config;
+        assert_eq!((curve.curve, curve.range), (Curve::Constant, Some([-2.0, 2.0])));
+        assert_eq!(settings(&["--set", "range=none"]).unwrap().config.range, None);
+        for without in [&["--without-prior"][..], &["--set", "statistics=none"]] {
+            assert_eq!(settings(without).unwrap().config, InversionConfig { statistics: None, ..usual.clone() });
+        }
+    }
+
+    #[test]
+    fn wrong_values_are_named() {
+        let words = |set: &str| format!("{:#}", settings(&["--set", set]).unwrap_err());
+        assert!(
+            words("step=3").starts_with("--set: unknown field `step`, expected one of `steps`"),
+            "{}",
+            words("step=3")
+        );
+        assert_eq!(words("steps=0"), "--set: steps: expected 0 < steps, got 0");
+        assert_eq!(words("distance=manhattan"), "--set distance: expected euclidean or cosine, got \"manhattan\"");
+        assert!(words("steps=many").contains("steps: invalid type: string"), "{}", words("steps=many"));
+    }
+}
