@@ -24,7 +24,7 @@ pub(super) struct Folder {
 }
 
 /// How far a batch has come.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Record {
     /// Whether its pictures are written.
     pub(super) is_finished: bool,
@@ -45,7 +45,8 @@ pub(super) struct Terms {
 }
 
 impl From<Losses> for Terms {
-    fn from(Losses { objective, statistics, total_variation, l2, total }: Losses) -> Self {
+    fn from(losses: Losses) -> Self {
+        let Losses { objective, statistics, total_variation, l2, total, .. } = losses;
         Self { objective, statistics, total_variation, l2, total }
     }
 }

@@ -8,7 +8,7 @@ use arcface_core::seed::name_index;
 use arcface_data::image;
 use arcface_synth::{Inversion, InversionConfig};
 
-use super::folder::{Folder, Record, Terms};
+use super::folder::{Folder, Record};
 use super::pixels;
 use super::targets::{BatchGoal, Target, Targets};
 use crate::interrupt;
@@ -90,8 +90,9 @@ impl Batch<'_> {
             return Ok(record);
         }
         let mut inversion = self.begun()?;
-        let before = before.filter(|_| 0 < inversion.steps_done());
-        let mut record = before.unwrap_or(Record { is_finished: false, seconds: 0.0, losses: Terms::default() });
+        let is_gone_on_with = 0 < inversion.steps_done();
+        let Record { seconds, losses, .. } = before.filter(|_| is_gone_on_with).unwrap_or_default();
+        let mut record = Record { is_finished: false, seconds, losses };
         self.follow(&mut inversion, &mut goal, &mut record)?;
         self.write_pictures(&inversion)?;
         record.is_finished = true;

@@ -241,8 +241,9 @@ fn numbers(texts: &[String], classes: usize) -> anyhow::Result<Vec<u32>> {
         }
         all.extend(first..=last);
     }
-    match all.iter().enumerate().find(|(place, class)| all[..*place].contains(class)) {
-        Some((_, twice)) => bail!("--classes: class {twice} is named twice; --per-class makes several images of each"),
+    let mut seen = BTreeSet::new();
+    match all.iter().find(|class| !seen.insert(**class)) {
+        Some(twice) => bail!("--classes: class {twice} is named twice; --per-class makes several images of each"),
         None => Ok(all),
     }
 }

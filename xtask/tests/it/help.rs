@@ -23,6 +23,7 @@ fn commands_are_listed_with_a_line_each() {
       embed   Write the embeddings of images into a file
       export  Write a network's weights for torch (`.pth`) or as `.safetensors`
       purify  Find wrong labels by the sub-centers of a run, and drop them
+      synth   Make faces from a network: of its classes, of images or of embeddings
       losses  List the losses that are linked in, or compute one on given embeddings
       config  Print a configuration, complete and checked
       data    Look at data sets, align photographs, draw faces, draw pairs
