@@ -100,7 +100,8 @@ mod tests {
     /// `scipy.linalg.sqrtm` of the product, of two sets of sines that do mix.
     #[test]
     fn it_is_that_of_scipy() {
-        let set = |rows: usize, of: f32| -> Vec<f32> { (0..3 * rows).map(|at| (of * (at * at) as f32).sin()).collect() };
+        let set =
+            |rows: usize, of: f32| -> Vec<f32> { (0..3 * rows).map(|at| (of * (at * at) as f32).sin()).collect() };
         let found = frechet_distance(&set(9, 0.1), &set(11, 0.23), 3).unwrap();
         assert!((found - 0.170_125_283_794).abs() < 1e-6, "{found}");
     }

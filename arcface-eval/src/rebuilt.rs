@@ -96,9 +96,8 @@ fn accuracy(genuine: &[f64], distance: impl Fn(usize, usize) -> f64) -> Result<O
     let same: Vec<bool> = (0..2 * people).map(|pair| pair < people).collect();
     let verification = verify_folds(&distances, &same, &of_people.repeat(2))?;
     // Folds are of nearly one size; right decisions are counted over all pairs.
-    let right: f64 = (0..folds)
-        .map(|fold| (2 * (begin(fold + 1) - begin(fold))) as f64 * verification.accuracies[fold])
-        .sum();
+    let right: f64 =
+        (0..folds).map(|fold| (2 * (begin(fold + 1) - begin(fold))) as f64 * verification.accuracies[fold]).sum();
     Ok(Some(estimate(right.round() as usize, 2 * people)))
 }
 

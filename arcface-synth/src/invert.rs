@@ -17,15 +17,14 @@ use rand_distr::StandardNormal;
 use rayon::prelude::*;
 
 use crate::config::{InversionConfig, Resolution};
-use crate::placement::Placement;
+use crate::placement::{Placement, Pose};
 use crate::prior::{l2, total_variation};
+use crate::pyramid::{Moments, Pyramid, Rule};
 use crate::resample::Enlargement;
 use crate::statistics::statistics_prior;
 
 /// Values per pixel.
 const CHANNELS: usize = 3;
-/// Adam's, so that a pixel without a gradient stays.
-const EPS: f32 = 1e-8;
 
 /// A batch of images that are being made.
 #[derive(Debug, Clone)]
@@ -39,12 +38,11 @@ pub struct Inversion {
     images: Vec<Image>,
 }
 
-/// One image of the present resolution, (3, S, S), with Adam's moments.
+/// One image of the present resolution, (3, S, S), with Adam's moments of the images that it is the sum of.
 #[derive(Debug, Clone)]
 struct Image {
     pixels: Vec<f32>,
-    mean: Vec<f32>,
-    square: Vec<f32>,
+    moments: Vec<Moments>,
 }
 
 /// The terms of a step before it moved anything, without their weights: means over the images, but for the batch's
@@ -92,7 +90,8 @@ impl Inversion {
             return Err(Error::value("coarse.factor", format!("at most half of the side {size}"), largest));
         }
         let side = side(size, config.resolution(0));
-        let images = (0..count as u64).map(|index| Image::noise(config, seed, index, side)).collect();
+        let pyramid = Pyramid::new(side, config.levels);
+        let images = (0..count as u64).map(|index| Image::noise(config, seed, index, &pyramid)).collect();
         Ok(Self { config: config.clone(), seed, step: 0, size, images })
     }
 
@@ -128,12 +127,13 @@ impl Inversion {
         let views: Vec<View> =
             (0..self.images.len()).into_par_iter().map(|index| self.view(index, &enlargement)).collect();
         let (by_network, gradient) = self.network_gradient(network, &views, objective)?;
-        let rule = self.rule()?;
+        let (rule, pyramid) = (self.rule()?, self.pyramid());
+        let range = self.config.range.map(|range| range.map(|limit| limit as f32));
         let weights = [self.config.total_variation, self.config.l2].map(|weight| weight / self.images.len() as f64);
         let gradients = gradient.par_chunks_exact(CHANNELS * self.size * self.size);
         let priors = self.images.par_iter_mut().zip(&views).zip(gradients).map(|((image, view), gradient)| {
             let (priors, gradient) = view.gradient(gradient, self.size, weights);
-            image.follow(&enlargement.gradient(&gradient), &rule);
+            image.follow(&enlargement.gradient(&gradient), rule, &pyramid, range);
             priors
         });
         let priors: Vec<[f64; 2]> = priors.collect();
@@ -146,13 +146,21 @@ impl Inversion {
     fn enter_resolution(&mut self) {
         let enlargement = Enlargement::new(self.side(), side(self.size, self.config.resolution(self.step)));
         if !enlargement.is_identity() {
-            self.images.par_iter_mut().for_each(|image| *image = Image::still(enlargement.enlarged(&image.pixels)));
+            let pyramid = Pyramid::new(side(self.size, self.config.resolution(self.step)), self.config.levels);
+            self.images
+                .par_iter_mut()
+                .for_each(|image| *image = Image::still(enlargement.enlarged(&image.pixels), &pyramid));
         }
     }
 
     /// From the present resolution to that of the network.
     fn enlargement(&self) -> Enlargement<f32> {
         Enlargement::new(self.side(), self.size)
+    }
+
+    /// The images that those of the present resolution are sums of.
+    fn pyramid(&self) -> Pyramid {
+        Pyramid::new(self.side(), self.config.levels)
     }
 
     /// The side of the images of the present resolution.
@@ -162,8 +170,9 @@ impl Inversion {
 
     fn view(&self, index: usize, enlargement: &Enlargement<f32>) -> View {
         let image = enlargement.enlarged(&self.images[index].pixels);
-        let (jitter, flip) = (self.config.jitter, self.config.flip);
-        View { image, placement: Placement::draw(self.size, jitter, flip, (self.seed, self.step, index as u64)) }
+        let pose = Pose::draw(&self.config, (self.seed, self.step, index as u64));
+        let noise = drawn(self.config.view_noise, image.len(), (self.seed, self.step + 1, index as u64));
+        View { image, placement: Placement::new(self.size, pose), noise }
     }
 
     /// Values of the objective and of the batch norms' prior, and the gradient of their weighted sum by what is seen.
@@ -194,7 +203,7 @@ impl Inversion {
 
     /// What Adam does in this step; it begins anew with each resolution.
     fn rule(&self) -> Result<Rule> {
-        let InversionConfig { betas, range, steps, .. } = &self.config;
+        let InversionConfig { betas, steps, .. } = &self.config;
         let age = (self.step - self.config.resolution(self.step).since + 1) as i32;
         let [mean, square] = betas.map(|beta| 1.0 - beta.powi(age));
         let learning_rate = self.config.schedule()?.learning_rate(self.step, *steps);
@@ -202,7 +211,6 @@ impl Inversion {
             betas: betas.map(|beta| beta as f32),
             rate: (learning_rate / mean) as f32,
             root: (1.0 / square.sqrt()) as f32,
-            range: range.map(|range| range.map(|limit| limit as f32)),
         })
     }
 
@@ -228,19 +236,18 @@ impl Inversion {
     /// # Errors
     /// If the file cannot be written; an older one is as it was then.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let shape = (self.images.len(), CHANNELS, self.side(), self.side());
-        let tensor = |part: fn(&Image) -> &Vec<f32>| {
-            let values: Vec<f32> = self.images.iter().flat_map(|image| part(image).iter().copied()).collect();
-            Ok::<_, Error>(Tensor::from_vec(values, shape, &Device::Cpu)?)
+        let tensor = |side: usize, values: &dyn Fn(&Image) -> &Vec<f32>| {
+            let values: Vec<f32> = self.images.iter().flat_map(|image| values(image).iter().copied()).collect();
+            Ok::<_, Error>(Tensor::from_vec(values, (self.images.len(), CHANNELS, side, side), &Device::Cpu)?)
         };
-        let tensors = [
-            ("images".to_owned(), tensor(|image| &image.pixels)?),
-            ("mean".to_owned(), tensor(|image| &image.mean)?),
-            ("square".to_owned(), tensor(|image| &image.square)?),
-        ];
+        let mut tensors = BTreeMap::from([("images".to_owned(), tensor(self.side(), &|image| &image.pixels)?)]);
+        for (level, side) in self.pyramid().sides().enumerate() {
+            tensors.insert(format!("mean.{level}"), tensor(side, &|image| &image.moments[level].mean)?);
+            tensors.insert(format!("square.{level}"), tensor(side, &|image| &image.moments[level].square)?);
+        }
         let metadata = [("seed", self.seed), ("size", self.size as u64), ("step", self.step)];
         let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_string()));
-        save_tensors(path, &BTreeMap::from(tensors), &BTreeMap::from(metadata))
+        save_tensors(path, &tensors, &BTreeMap::from(metadata))
     }
 
     /// Goes on with what [`Inversion::save`] wrote, under the configuration that it was begun with.
@@ -260,27 +267,37 @@ impl Inversion {
             return Err(Error::file(path, "expected a saved inversion, got one of no image"));
         }
         let side = side(size, config.resolution(step));
-        let shape = [count, CHANNELS, side, side];
-        let mut values = |name: &str| {
-            let tensor = take(path, &mut tensors, name, &shape, DType::F32)?;
+        let mut values = |name: &str, side: usize| {
+            let tensor = take(path, &mut tensors, name, &[count, CHANNELS, side, side], DType::F32)?;
             Ok::<_, Error>(tensor.flatten_from(1)?.to_vec2::<f32>()?)
         };
-        let (pixels, mean, square) = (values("images")?, values("mean")?, values("square")?);
-        let images =
-            pixels.into_iter().zip(mean).zip(square).map(|((pixels, mean), square)| Image { pixels, mean, square });
-        Ok(Self { config: config.clone(), seed, step, size, images: images.collect() })
+        let pixels = values("images", side)?.into_iter();
+        let mut images: Vec<Image> = pixels.map(|pixels| Image { pixels, moments: vec![] }).collect();
+        for (level, side) in Pyramid::new(side, config.levels).sides().enumerate() {
+            let moments =
+                values(&format!("mean.{level}"), side)?.into_iter().zip(values(&format!("square.{level}"), side)?);
+            images
+                .iter_mut()
+                .zip(moments)
+                .for_each(|(image, (mean, square))| image.moments.push(Moments { mean, square }));
+        }
+        Ok(Self { config: config.clone(), seed, step, size, images })
     }
 }
 
 /// An image of the full size and how the network sees it in one step.
 struct View {
     image: Vec<f32>,
-    placement: Placement,
+    placement: Placement<f32>,
+    /// Added to what is seen; empty if there is none.
+    noise: Vec<f32>,
 }
 
 impl View {
     fn seen(&self) -> Vec<f32> {
-        self.placement.seen(&self.image)
+        let mut seen = self.placement.seen(&self.image);
+        seen.iter_mut().zip(&self.noise).for_each(|(seen, noise)| *seen += noise);
+        seen
     }
 
     /// Total variation and length, and the gradient of the image: theirs by `weights` and that of what is seen.
@@ -293,39 +310,35 @@ impl View {
 
 impl Image {
     /// Noise, a function of (seed, index).
-    fn noise(config: &InversionConfig, seed: u64, index: u64, side: usize) -> Self {
-        let mut rng = rng(seed, Purpose::Synthesis, 0, index);
-        let draw = |_| config.noise as f32 * rng.sample::<f32, _>(StandardNormal);
-        Self::still((0..CHANNELS * side * side).map(draw).collect())
+    fn noise(config: &InversionConfig, seed: u64, index: u64, pyramid: &Pyramid) -> Self {
+        let side = pyramid.sides().next().unwrap_or_default();
+        let mut noise = drawn(config.noise, CHANNELS * side * side, (seed, 0, index));
+        noise.resize(CHANNELS * side * side, 0.0);
+        Self::still(noise, pyramid)
     }
 
     /// One that Adam has not moved yet.
-    fn still(pixels: Vec<f32>) -> Self {
-        let zeros = vec![0.0; pixels.len()];
-        Self { mean: zeros.clone(), square: zeros, pixels }
+    fn still(pixels: Vec<f32>, pyramid: &Pyramid) -> Self {
+        Self { pixels, moments: pyramid.sides().map(|side| Moments::none(CHANNELS * side * side)).collect() }
     }
 
-    /// One step of Adam against the gradient.
-    fn follow(&mut self, gradient: &[f32], rule: &Rule) {
-        let [keep, keep_square] = rule.betas;
-        let moments = self.mean.iter_mut().zip(&mut self.square);
-        for ((pixel, (mean, square)), &gradient) in self.pixels.iter_mut().zip(moments).zip(gradient) {
-            *mean = keep * *mean + (1.0 - keep) * gradient;
-            *square = keep_square * *square + (1.0 - keep_square) * gradient * gradient;
-            *pixel -= rule.rate * *mean / (square.sqrt() * rule.root + EPS);
-        }
-        if let Some([least, largest]) = rule.range {
+    /// One step of Adam against the gradient, within the range.
+    fn follow(&mut self, gradient: &[f32], rule: Rule, pyramid: &Pyramid, range: Option<[f32; 2]>) {
+        let change = pyramid.change(gradient, &mut self.moments, rule);
+        self.pixels.iter_mut().zip(change).for_each(|(pixel, change)| *pixel -= change);
+        if let Some([least, largest]) = range {
             self.pixels.iter_mut().for_each(|pixel| *pixel = pixel.clamp(least, largest));
         }
     }
 }
 
-/// Adam in one step: v̂ = v·root², and the rate is that of m̂.
-struct Rule {
-    betas: [f32; 2],
-    rate: f32,
-    root: f32,
-    range: Option<[f32; 2]>,
+/// Normal numbers, a function of (seed, step, image); none if they would all be 0.
+fn drawn(deviation: f64, count: usize, (seed, step, index): (u64, u64, u64)) -> Vec<f32> {
+    if deviation <= 0.0 {
+        return vec![];
+    }
+    let mut rng = rng(seed, Purpose::Synthesis, step, index);
+    (0..count).map(|_| deviation as f32 * rng.sample::<f32, _>(StandardNormal)).collect()
 }
 
 /// The side of the images of `resolution`.

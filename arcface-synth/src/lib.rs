@@ -9,6 +9,7 @@ pub mod config;
 pub mod invert;
 pub mod placement;
 pub mod prior;
+mod pyramid;
 pub mod resample;
 pub mod statistics;
 pub mod target;

@@ -35,6 +35,11 @@ impl<T: Element> Enlargement<T> {
         Self { from, taps: (0..to).map(tap).collect() }
     }
 
+    /// The side that it enlarges from.
+    pub fn smaller_side(&self) -> usize {
+        self.from
+    }
+
     /// Whether it changes nothing.
     pub fn is_identity(&self) -> bool {
         self.from == self.taps.len()

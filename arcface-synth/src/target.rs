@@ -14,7 +14,8 @@ const EPS: f64 = 1e-12;
 pub enum Distance {
     /// ‖f − t‖², the paper's, of embeddings as they come.
     Euclidean,
-    /// 1 − cos(f, t).
+    /// 2D·(1 − cosθ) of embeddings of D values, which is ‖f − t‖² where both have the length √D: as long embeddings are
+    /// in the mean that a batch norm ends with. So weights that suit one distance suit the other.
     Cosine,
 }
 
@@ -63,7 +64,8 @@ impl Targets {
     /// use arcface_synth::{Distance, Targets};
     /// let targets = Targets::new(&Tensor::new(&[[1f64, 0.]], &Device::Cpu)?, Distance::Cosine)?;
     /// let loss = targets.loss(&Tensor::new(&[[3f64, 4.]], &Device::Cpu)?)?;
-    /// assert!((loss.to_scalar::<f64>()? - 0.4).abs() < 1e-9);
+    /// // 2·2·(1 − 3/5).
+    /// assert!((loss.to_scalar::<f64>()? - 1.6).abs() < 1e-9);
     /// # Ok::<(), arcface_core::Error>(())
     /// ```
     pub fn loss(&self, embeddings: &Tensor) -> Result<Tensor> {
@@ -72,7 +74,10 @@ impl Targets {
         let targets = self.embeddings.to_device(embeddings.device())?.to_dtype(embeddings.dtype())?;
         Ok(match self.distance {
             Distance::Euclidean => (embeddings - targets)?.sqr()?.sum(D::Minus1)?.mean_all()?,
-            Distance::Cosine => (unit(embeddings)? * unit(&targets)?)?.sum(D::Minus1)?.mean_all()?.affine(-1.0, 1.0)?,
+            Distance::Cosine => {
+                let twice = 2.0 * self.embeddings.dims()[1] as f64;
+                (unit(embeddings)? * unit(&targets)?)?.sum(D::Minus1)?.mean_all()?.affine(-twice, twice)?
+            }
         })
     }
 }

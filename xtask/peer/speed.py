@@ -159,19 +159,23 @@ def inversion(side, task, threads):
     count = config["eval"]["batch_size"]
     with torch.no_grad():
         targets = network(pixels(config, count))
-    images = torch.randn(count, 3, *[config["model"]["input_size"]] * 2).to(memory_format=layout).requires_grad_()
-    adam = torch.optim.Adam([images], plan["learning_rate"], plan["betas"])
+    # An image is a sum of images, each half as wide as the one before.
+    sizes = [config["model"]["input_size"] >> level for level in range(plan["levels"])]
+    parts = [torch.zeros(count, 3, size, size) for size in sizes]
+    parts = [part.to(memory_format=layout).requires_grad_() for part in parts]
+    adam = torch.optim.Adam(parts, plan["learning_rate"], plan["betas"])
     watched = watch(network)
 
     def step():
         adam.zero_grad()
         watched.clear()
+        images = parts[-1]
+        for part in reversed(parts[:-1]):
+            images = part + F.interpolate(images, part.shape[2:], mode="bilinear")
         distance = (network(seen(images, plan)) - targets).square().sum(1).mean()
         loss = distance + plan["statistics"]["weight"] * sum(watched) + smoothness(images, plan)
         loss.backward()
         adam.step()
-        with torch.no_grad():
-            images.clamp_(*plan["range"])
         return loss.item()
 
     return step, count, {}
@@ -183,8 +187,9 @@ def watch(network):
 
     def look(norm, inputs):
         variance, mean = torch.var_mean(inputs[0], [0, *range(2, inputs[0].dim())], correction=0)
-        deviation = variance.sqrt() - norm.running_var.sqrt()
-        found.append((mean - norm.running_mean).square().sum() + deviation.square().sum())
+        expected = norm.running_var.sqrt()
+        of_mean, of_deviation = (mean - norm.running_mean) / expected, variance.sqrt() / expected - 1
+        found.append((of_mean.square() + of_deviation.square()).mean())
 
     for module in network.modules():
         if isinstance(module, (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)):
@@ -193,17 +198,17 @@ def watch(network):
 
 
 def seen(images, plan):
-    """The images as they are placed in one step: turned, enlarged, shifted and mirrored."""
+    """The images as they are placed in one step, turned, enlarged, shifted and mirrored, and noise on them."""
     side, count = images.shape[3], len(images)
     uniform = lambda by: (2 * torch.rand(count) - 1) * by
-    scale, angle = uniform(plan["zoom"]).exp(), torch.deg2rad(uniform(plan["turn"]))
+    scale, angle = 1 + uniform(plan["zoom"]), torch.deg2rad(uniform(plan["rotation"]))
     mirror = 1 - 2 * (torch.rand(count) < plan["flip"]).float()
     shift = [uniform(2 * plan["jitter"] / side) for _ in range(2)]
     cosine, sine = scale * angle.cos(), scale * angle.sin()
     rows = [cosine * mirror, -sine, shift[0], sine * mirror, cosine, shift[1]]
     grid = F.affine_grid(torch.stack(rows, 1).view(-1, 2, 3), images.shape, align_corners=True)
     placed = F.grid_sample(images, grid, padding_mode="border", align_corners=True)
-    return placed.contiguous(memory_format=torch.channels_last) if images.is_contiguous(memory_format=torch.channels_last) else placed
+    return placed + plan["view_noise"] * torch.randn_like(placed)
 
 
 def smoothness(images, plan):

@@ -103,7 +103,7 @@ fn of_a_whole_step() {
     inversion.save(&before).unwrap();
     inversion.step(backbone(DType::F64).network(), objective).unwrap();
     inversion.save(&after).unwrap();
-    let gradient = values(&load_tensors(&after).unwrap().0["mean"]).unwrap();
+    let gradient = values(&load_tensors(&after).unwrap().0["mean.0"]).unwrap();
     let largest = gradient.iter().fold(0.0, |largest: f64, x| largest.max(x.abs())) * 10.0;
     for index in (0..gradient.len()).step_by(29) {
         let step = 1e-2;

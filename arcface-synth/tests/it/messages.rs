@@ -30,6 +30,11 @@ fn about_a_configuration() {
     insta::assert_snapshot!(of_config(|config| config.l2 = f64::INFINITY), @"l2: expected 0 <= l2 < ∞, got inf");
     insta::assert_snapshot!(of_config(|config| config.noise = -0.5), @"noise: expected 0 <= noise < ∞, got -0.5");
     insta::assert_snapshot!(of_config(|config| config.flip = 1.5), @"flip: expected 0 <= flip <= 1, got 1.5");
+    insta::assert_snapshot!(of_config(|config| config.view_noise = -0.5), @"view_noise: expected 0 <= view_noise < ∞, got -0.5");
+    insta::assert_snapshot!(of_config(|config| config.jitter = f64::NAN), @"jitter: expected 0 <= jitter < ∞, got NaN");
+    insta::assert_snapshot!(of_config(|config| config.rotation = -3.0), @"rotation: expected 0 <= rotation < ∞, got -3");
+    insta::assert_snapshot!(of_config(|config| config.zoom = 1.0), @"zoom: expected 0 <= zoom < 1, got 1");
+    insta::assert_snapshot!(of_config(|config| config.levels = 0), @"levels: expected 1 <= levels, got 0");
     insta::assert_snapshot!(of_config(|config| config.range = Some([1.0, -1.0])), @"range: expected [least, largest] with least < largest, got [1.0, -1.0]");
     insta::assert_snapshot!(of_config(|config| config.coarse = vec![Coarse { factor: 1, share: 0.5 }]), @"coarse.factor: expected 2 <= factor, got 1");
     insta::assert_snapshot!(of_config(|config| config.coarse = vec![Coarse { factor: 2, share: 0.0 }]), @"coarse.share: expected 0 < share, got 0");

@@ -69,7 +69,7 @@ proptest! {
         for (f, t) in found.chunks(5).zip(aims.chunks(5)) {
             let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
             euclidean += f.iter().zip(t).map(|(f, t)| (f - t).powi(2)).sum::<f64>() / batch as f64;
-            cosine += (1.0 - dot(f, t) / (dot(f, f) * dot(t, t)).sqrt()) / batch as f64;
+            cosine += 2.0 * 5.0 * (1.0 - dot(f, t) / (dot(f, f) * dot(t, t)).sqrt()) / batch as f64;
         }
         for (distance, expected) in [(Distance::Euclidean, euclidean), (Distance::Cosine, cosine)] {
             let loss = Targets::new(&targets, distance).unwrap().loss(&embeddings).unwrap();

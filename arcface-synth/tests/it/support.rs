@@ -20,8 +20,7 @@ pub(crate) fn everything() -> InversionConfig {
     InversionConfig {
         steps: 8,
         learning_rate: 0.05,
-        jitter: 2,
-        flip: 0.5,
+        levels: 3,
         coarse: vec![Coarse { factor: 4, share: 0.25 }, Coarse { factor: 2, share: 0.25 }],
         ..InversionConfig::fast()
     }

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, ValueEnum};
 
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("target").required(true).args(["classes", "images", "embeddings"]))]
+#[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
+#[command(group = ArgGroup::new("target").required(true).args(["classes", "images", "embeddings", "held_out"]))]
 pub(crate) struct SynthArguments {
     /// A run's folder, a checkpoint or a weights file.
     pub(crate) net: PathBuf,
@@ -20,13 +21,23 @@ pub(crate) struct SynthArguments {
     /// Embeddings to aim at, (N, D) in f32 as `embed` writes them: `.npy` or `.safetensors`.
     #[arg(long, value_name = "FILE")]
     pub(crate) embeddings: Option<PathBuf>,
+    /// Pairs of the faces in --images, LFW's `pairs.txt` or a CSV: one face of each person is aimed at, and what is made is
+    /// to pass for another of the same person.
+    #[arg(long, value_name = "FILE", requires = "images")]
+    pub(crate) pairs: Option<PathBuf>,
+    /// The same of the pairs that a run was verified on.
+    #[arg(long)]
+    pub(crate) held_out: bool,
+    /// Another network that judges what was made: a run's folder, a checkpoint or a weights file. May be repeated.
+    #[arg(long, value_name = "NET")]
+    pub(crate) judge: Vec<PathBuf>,
     /// Images of each class.
-    #[arg(long, value_name = "N", default_value = "1", conflicts_with_all = ["images", "embeddings"])]
+    #[arg(long, value_name = "N", default_value = "1", conflicts_with_all = ["images", "embeddings", "held_out"])]
     pub(crate) per_class: NonZeroUsize,
-    /// Take at most the first N images or embeddings.
+    /// Take at most the first N images, people or embeddings.
     #[arg(long, value_name = "N", conflicts_with = "classes")]
     pub(crate) count: Option<NonZeroUsize>,
-    /// What single values lie over: a tenth of the paper's steps with more priors, or the paper's own.
+    /// What single values lie over: a fortieth of the paper's steps with more priors, or the paper's own.
     #[arg(long, value_enum, default_value = "fast", value_name = "PRESET")]
     pub(crate) preset: Preset,
     /// Change one value, such as `steps=500` or `distance=cosine` (else euclidean): a TOML value, else a string. May be
@@ -64,7 +75,7 @@ pub(crate) struct SynthArguments {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Preset {
-    /// A tenth of the paper's steps, from coarse to fine.
+    /// A fortieth of the paper's steps, and faces that other networks recognise.
     Fast,
     /// The paper's.
     Paper,

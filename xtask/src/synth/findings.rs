@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::folder::{Record, Terms};
 use super::head::Recognised;
 use super::memory::Nearest;
+use super::verdict::Verdict;
 
 /// The document; shares are fractions, and what cannot be said is null.
 #[derive(Debug, Serialize)]
@@ -30,6 +31,8 @@ pub(super) struct Findings<'a> {
     pub(super) steps: u64,
     pub(super) seconds: f64,
     pub(super) batches: Vec<OfBatch>,
+    /// The own network's word, then those of others.
+    pub(super) judges: Vec<Verdict>,
     pub(super) images: Vec<OfImage>,
     pub(super) folder: String,
 }
@@ -85,6 +88,7 @@ impl Findings<'_> {
         if let Some((image, nearest)) = nearest.max_by(|a, b| a.1.cosine.total_cmp(&b.1.cosine)) {
             line("nearest training image", format!("{:.3}, {} to {}", nearest.cosine, nearest.image, image.name));
         }
+        self.judges.iter().flat_map(Verdict::lines).for_each(|(name, value)| line(name, value));
         text
     }
 }

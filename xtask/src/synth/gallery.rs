@@ -10,7 +10,7 @@ use arcface_data::{Image, image};
 use super::findings::OfImage;
 use super::making::Making;
 use super::memory::Memory;
-use super::targets::{Aim, Target};
+use super::targets::{Aim, Target, Targets};
 use crate::sheet::animation::animation;
 use crate::sheet::{GREEN, ORANGE, Tile, sheet};
 
@@ -26,14 +26,14 @@ const MILLISECONDS: u16 = 200;
 /// If an image cannot be read or the disk is full.
 pub(super) fn write_sheet(
     making: &Making<'_>,
-    targets: &[Target],
+    targets: &Targets,
     images: &[OfImage],
     memory: Option<&Memory>,
 ) -> anyhow::Result<()> {
-    let shown = targets.iter().zip(images).take(SHOWN).enumerate();
+    let shown = targets.list.iter().zip(images).take(SHOWN).enumerate();
     let tiles = shown.map(|(number, (target, made))| {
         let picture = image::read(&making.folder.image(&target.name))?;
-        tile(number, target, made, picture, memory)
+        tile(number, (targets, target), made, picture, memory)
     });
     let Some(sheet) = sheet(&tiles.collect::<anyhow::Result<Vec<_>>>()?) else { return Ok(()) };
     Ok(image::write_png(&making.folder.path().join("sheet.png"), &sheet)?)
@@ -41,7 +41,7 @@ pub(super) fn write_sheet(
 
 fn tile(
     number: usize,
-    target: &Target,
+    (targets, target): (&Targets, &Target),
     made: &OfImage,
     picture: Image,
     memory: Option<&Memory>,
@@ -49,8 +49,11 @@ fn tile(
     let mut images = vec![picture];
     let label = match &target.aim {
         Aim::Class(class) => class.to_string(),
-        Aim::Image(path) => {
-            images.insert(0, image::read(path)?);
+        Aim::Face(_) => {
+            images.splice(
+                0..0,
+                targets.references.iter().map(|faces| faces.first(number)).collect::<Result<Vec<_>, _>>()?,
+            );
             number.to_string()
         }
         Aim::Row(row) => row.to_string(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arcface_data::source::FileSource;
-use arcface_data::{Batch, Loader};
+use arcface_data::{Batch, Loader, Source};
 
 use super::vectors::Vectors;
 use crate::interrupt;
@@ -18,11 +18,16 @@ const BATCH: usize = 32;
 /// Threads that read images ahead.
 const WORKERS: usize = 2;
 
-/// The embeddings of image files by a network, as it gives them.
+/// The embeddings of images of a source by a network, as it gives them.
 ///
 /// # Errors
 /// If an image cannot be read or has another size than the network takes, or the user interrupts.
-pub(super) fn embeddings(what: &str, net: &Net, paths: Vec<PathBuf>) -> anyhow::Result<Vectors> {
+pub(super) fn embeddings(
+    what: &str,
+    net: &Net,
+    source: &Arc<dyn Source>,
+    indices: Vec<usize>,
+) -> anyhow::Result<Vectors> {
     let config = net.backbone.config();
     let presentation = Presentation {
         mirror: Mirror::Without,
@@ -32,8 +37,8 @@ pub(super) fn embeddings(what: &str, net: &Net, paths: Vec<PathBuf>) -> anyhow::
         workers: WORKERS,
         cache_bytes: 0,
     };
-    let count = paths.len();
-    let loader = Loader::in_order(Arc::new(FileSource::new(paths)), (0..count).collect(), &presentation.loader())?;
+    let count = indices.len();
+    let loader = Loader::in_order(source.clone(), indices, &presentation.loader())?;
     let (network, progress) = (net.backbone.inference()?, Progress::new(what, "img", count as u64));
     let mut values = Vec::with_capacity(count * config.embedding_size);
     for batch in loader.batches(0, loader.batches_per_epoch()) {
@@ -45,6 +50,16 @@ pub(super) fn embeddings(what: &str, net: &Net, paths: Vec<PathBuf>) -> anyhow::
     }
     progress.finish();
     Ok(Vectors { values, size: config.embedding_size })
+}
+
+/// The same of image files.
+///
+/// # Errors
+/// As [`embeddings`].
+pub(super) fn of_files(what: &str, net: &Net, paths: Vec<PathBuf>) -> anyhow::Result<Vectors> {
+    let count = paths.len();
+    let source: Arc<dyn Source> = Arc::new(FileSource::new(paths));
+    embeddings(what, net, &source, (0..count).collect())
 }
 
 /// cosθ of two embeddings; of one of zeros 0.

@@ -55,7 +55,7 @@ impl Making<'_> {
             self.folder.make_frames()?;
         }
         let progress = Progress::new("synth", "steps", self.batches.len() as u64 * self.config.steps);
-        let Targets { list, goal } = targets;
+        let Targets { list, goal, .. } = targets;
         let records = self.batches.iter().enumerate().map(|(number, places)| {
             let batch = Batch { making: self, number, targets: &list[places.clone()], progress: &progress };
             batch.record(goal.of_batch(list, places.clone())?)

@@ -4,15 +4,20 @@
 use std::path::Path;
 
 use anyhow::Context;
+use arcface_data::source::images_by_identity;
 use arcface_data::{Image, Source};
 use serde::Serialize;
 
 use super::judge::cosine;
+use super::targets::References;
 use super::vectors::Vectors;
 use crate::embedded::{Faces, each_readable, kept};
 use crate::finished::Finished;
 use crate::net::Net;
 use crate::run::RunFolder;
+
+/// Faces of a class that stand for it.
+const FACES: usize = 10;
 
 /// The training images of a run.
 pub(super) struct Memory {
@@ -71,6 +76,17 @@ impl Memory {
         })?;
         let source = &*self.run.source;
         Ok(best.into_iter().map(|(cosine, index)| nearest(source, index, cosine)).collect())
+    }
+
+    /// Some faces of each of `classes`, evenly over those that it has.
+    pub(super) fn references(&self, classes: impl Iterator<Item = u32>) -> References {
+        let images = images_by_identity(&*self.run.source);
+        let some = |class: u32| {
+            let all = images.get(class as usize).map_or(&[][..], Vec::as_slice);
+            let count = all.len().min(FACES);
+            (0..count).map(|number| all[number * all.len() / count]).collect()
+        };
+        References { source: self.run.source.clone(), of: classes.map(some).collect() }
     }
 
     /// Its pixels.

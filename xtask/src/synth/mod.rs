@@ -8,10 +8,12 @@ mod head;
 mod judge;
 mod making;
 mod memory;
+mod people;
 mod pixels;
 mod settings;
 mod targets;
 mod vectors;
+mod verdict;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -48,6 +50,7 @@ pub(crate) fn run(arguments: &SynthArguments) -> anyhow::Result<()> {
     interrupt::listen()?;
     let checkpoint = if arguments.classes.is_empty() { None } else { Some(head::checkpoint_of(&arguments.net)?) };
     let net = net(arguments, checkpoint.as_deref())?;
+    let judges = judges(arguments)?;
     let settings = Settings::new(arguments, net.normalisation)?;
     if settings.config.statistics.is_some() {
         check_statistics(net.backbone.network())?;
@@ -64,7 +67,14 @@ pub(crate) fn run(arguments: &SynthArguments) -> anyhow::Result<()> {
         gallery::write_animations(&making)?;
     }
     let memory = checkpoint.as_deref().and_then(Memory::open);
-    let findings = judged(&making, &targets, memory.as_ref(), &records)?;
+    if let Some(memory) = &memory {
+        let classes = targets
+            .list
+            .iter()
+            .filter_map(|target| if let Aim::Class(class) = target.aim { Some(class) } else { None });
+        targets.references = Some(memory.references(classes));
+    }
+    let findings = judged(&making, &targets, memory.as_ref(), &judges, &records)?;
     output::file(&folder.path().join("summary.json"), &(serde_json::to_string_pretty(&findings)? + "\n"))?;
     if arguments.json { output::json(&findings) } else { output::text(&findings.words()) }
 }
@@ -76,6 +86,12 @@ fn net(arguments: &SynthArguments, checkpoint: Option<&Path>) -> anyhow::Result<
     let net = Net::load(&weights, &overrides)?;
     net.notes.iter().for_each(|note| eprintln!("{note}"));
     Ok(net)
+}
+
+/// Other networks that are to judge.
+fn judges(arguments: &SynthArguments) -> anyhow::Result<Vec<Net>> {
+    let judges = arguments.judge.iter().map(|path| Net::load(path, &Overrides::default()).context("--judge"));
+    judges.collect()
 }
 
 /// Before anything is begun.
@@ -126,20 +142,25 @@ fn key(
 }
 
 /// Judges the pictures as they stand in the folder, and shows them.
-///
-/// Whoever lets other networks judge needs no more than the files, `making.folder.image(name)`, and the targets.
 fn judged<'a>(
     making: &Making<'a>,
     targets: &Targets,
     memory: Option<&Memory>,
+    judges: &[Net],
     records: &[Record],
 ) -> anyhow::Result<Findings<'a>> {
-    let paths = targets.list.iter().map(|target| making.folder.image(&target.name)).collect();
-    let embeddings = judge::embeddings("results", making.net, paths)?;
+    let paths: Vec<PathBuf> = targets.list.iter().map(|target| making.folder.image(&target.name)).collect();
+    let embeddings = judge::of_files("results", making.net, paths.clone())?;
     write_embeddings(&making.folder.path().join("embeddings.npy"), &embeddings)?;
     let images = images(making, targets, memory, &embeddings)?;
-    gallery::write_sheet(making, &targets.list, &images, memory)?;
-    findings(making, targets, records, images)
+    gallery::write_sheet(making, targets, &images, memory)?;
+    let mut verdicts = vec![verdict::verdict(making.net, targets, &embeddings)?];
+    for judge in judges {
+        let results =
+            judge::of_files("results", judge, paths.clone()).with_context(|| judge.path.display().to_string())?;
+        verdicts.push(verdict::verdict(judge, targets, &results)?);
+    }
+    Ok(Findings { judges: verdicts.into_iter().flatten().collect(), ..findings(making, targets, records, images)? })
 }
 
 fn findings<'a>(
@@ -164,6 +185,7 @@ fn findings<'a>(
         steps: making.config.steps,
         seconds: records.iter().map(|record| record.seconds).sum(),
         batches: batches.map(|(places, record)| OfBatch::new(places.len(), record)).collect(),
+        judges: Vec::new(),
         images,
         folder: making.folder.path().display().to_string(),
     })
@@ -199,7 +221,7 @@ fn images(
 fn described(aim: &Aim) -> Value {
     match aim {
         Aim::Class(class) => json!({ "class": class }),
-        Aim::Image(path) => json!({ "image": path.display().to_string() }),
+        Aim::Face(face) => json!({ "image": face }),
         Aim::Row(row) => json!({ "row": row }),
     }
 }

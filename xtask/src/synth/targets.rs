@@ -4,25 +4,41 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use arcface_core::Result;
 use arcface_core::candle::{Device, Tensor};
+use arcface_data::source::FileSource;
+use arcface_data::{Image, PairList, PairSet, Source};
 use arcface_synth::Distance;
 
 use super::head::Head;
+use super::people::People;
 use super::vectors::Vectors;
 use super::{judge, vectors};
 use crate::cli::SynthArguments;
+use crate::config::{self, Chosen};
 use crate::digest::Digest;
-use crate::embed;
 use crate::net::Net;
+use crate::run::RunFolder;
+use crate::{embed, sources};
 
 /// The targets, and what images are to do for them.
-#[derive(Debug)]
 pub(super) struct Targets {
     pub(super) list: Vec<Target>,
     pub(super) goal: Goal,
+    /// The faces of the targets; none where nothing but embeddings is known.
+    pub(super) references: Option<References>,
+    /// Where the faces are those of pairs.
+    pub(super) people: Option<People>,
+}
+
+/// Faces to compare with what was made.
+pub(super) struct References {
+    pub(super) source: Arc<dyn Source>,
+    /// Of each target, one or more.
+    pub(super) of: Vec<Vec<usize>>,
 }
 
 /// What one image is to show.
@@ -36,7 +52,8 @@ pub(super) struct Target {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Aim {
     Class(u32),
-    Image(PathBuf),
+    /// As its source calls it.
+    Face(String),
     Row(usize),
 }
 
@@ -56,6 +73,17 @@ pub(super) enum BatchGoal<'a> {
     Embedding(arcface_synth::Targets),
 }
 
+impl References {
+    /// The first face of a target.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(super) fn first(&self, target: usize) -> anyhow::Result<Image> {
+        let index = self.of.get(target).and_then(|faces| faces.first()).context("a target without a face")?;
+        self.source.image(*index).with_context(|| self.source.describe(*index))
+    }
+}
+
 impl Targets {
     /// Each of the classes `per_class` times.
     ///
@@ -68,28 +96,43 @@ impl Targets {
                 |number| if per_class == 1 { format!("class-{class}") } else { format!("class-{class}-{number}") };
             list.extend((1..=per_class).map(|number| Target { name: name(number), aim: Aim::Class(class) }));
         }
-        Ok(Self { list, goal: Goal::Class(Box::new(head)) })
+        Ok(Self { list, goal: Goal::Class(Box::new(head)), references: None, people: None })
     }
 
-    /// The faces in folders and files, or the first `count` of them, by `net`.
+    /// Faces of `source` by `net`.
     ///
     /// # Errors
     /// If one cannot be read, has another size than the network takes, or an embedding of no use.
-    pub(super) fn images(
+    pub(super) fn faces(
         net: &Net,
-        paths: &[PathBuf],
-        count: usize,
+        source: Arc<dyn Source>,
+        indices: &[usize],
         distance: Option<Distance>,
     ) -> anyhow::Result<Self> {
-        let paths: Vec<PathBuf> = embed::images(paths)?.into_iter().take(count).map(PathBuf::from).collect();
-        let vectors = judge::embeddings("targets", net, paths.clone())?;
-        for (row, path) in vectors.rows().zip(&paths) {
-            check_usable(row).with_context(|| path.display().to_string())?;
+        let vectors = judge::embeddings("targets", net, &source, indices.to_vec())?;
+        for (row, index) in vectors.rows().zip(indices) {
+            check_usable(row).with_context(|| source.describe(*index))?;
         }
-        let names = unique(paths.iter().map(|path| stem(path)));
-        let list = names.into_iter().zip(paths).map(|(name, path)| Target { name, aim: Aim::Image(path) });
-        let goal = Goal::Embedding(vectors, distance.unwrap_or(Distance::Euclidean));
-        Ok(Self { list: list.collect(), goal })
+        let described: Vec<String> = indices.iter().map(|index| source.describe(*index)).collect();
+        let names = unique(described.iter().map(|face| stem(face)));
+        let list = names.into_iter().zip(described).map(|(name, face)| Target { name, aim: Aim::Face(face) });
+        Ok(Self {
+            list: list.collect(),
+            goal: Goal::Embedding(vectors, distance.unwrap_or(Distance::Euclidean)),
+            references: Some(References { source, of: indices.iter().map(|index| vec![*index]).collect() }),
+            people: None,
+        })
+    }
+
+    /// A face of each of at most `count` people of `set`.
+    ///
+    /// # Errors
+    /// As [`Self::faces`] and [`People::of`].
+    pub(super) fn people(net: &Net, set: PairSet, count: usize, distance: Option<Distance>) -> anyhow::Result<Self> {
+        let people = People::of(set, count)?;
+        let indices: Vec<usize> = people.aimed.iter().map(|place| people.set.images[*place]).collect();
+        let targets = Self::faces(net, people.set.source.clone(), &indices, distance)?;
+        Ok(Self { people: Some(people), ..targets })
     }
 
     /// The embeddings in a file, or the first `count` of them, for a network that gives `size` values.
@@ -109,7 +152,12 @@ impl Targets {
         vectors.values.truncate(count.saturating_mul(size));
         let distance = distance.unwrap_or_else(|| usual_distance(path, &vectors));
         let target = |row| Target { name: format!("row-{row:04}"), aim: Aim::Row(row) };
-        Ok(Self { list: (0..vectors.rows().len()).map(target).collect(), goal: Goal::Embedding(vectors, distance) })
+        Ok(Self {
+            list: (0..vectors.rows().len()).map(target).collect(),
+            goal: Goal::Embedding(vectors, distance),
+            references: None,
+            people: None,
+        })
     }
 
     /// Those that the arguments name; classes are those of `head`.
@@ -131,7 +179,15 @@ impl Targets {
             }
             (Some(head), _) => Self::classes(head, &arguments.classes, arguments.per_class.get()),
             (None, Some(file)) => Self::embeddings(file, net.backbone.config().embedding_size, count, distance),
-            (None, None) => Self::images(net, &arguments.images, count, distance),
+            (None, None) => {
+                if let Some(set) = pairs(arguments)? {
+                    return Self::people(net, set, count, distance);
+                }
+                let paths = embed::images(&arguments.images)?.into_iter().take(count).map(PathBuf::from);
+                let source: Arc<dyn Source> = Arc::new(FileSource::new(paths.collect()));
+                let indices: Vec<usize> = (0..source.len()).collect();
+                Self::faces(net, source, &indices, distance)
+            }
         }
     }
 
@@ -248,8 +304,34 @@ fn numbers(texts: &[String], classes: usize) -> anyhow::Result<Vec<u32>> {
     }
 }
 
-fn stem(path: &Path) -> String {
-    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+/// The pairs that are listed, or that a run was verified on.
+fn pairs(arguments: &SynthArguments) -> anyhow::Result<Option<PairSet>> {
+    if let (Some(list), [folder]) = (&arguments.pairs, &arguments.images[..]) {
+        return Ok(Some(PairList::read(list)?.resolve(folder)?));
+    }
+    if arguments.pairs.is_some() {
+        bail!("--pairs: expected one folder of faces with it, --images DIR, got {}", arguments.images.len());
+    }
+    if !arguments.held_out {
+        return Ok(None);
+    }
+    let Some(run) = RunFolder::around(&arguments.net) else {
+        bail!(
+            "{}: --held-out goes with a run, whose own pairs it means; give --images and --pairs",
+            arguments.net.display()
+        );
+    };
+    let mut chosen = Chosen::resumed(config::resume(&run.config(), &[])?, run.path().display().to_string());
+    let set = sources::open(&mut chosen)?.pairs;
+    let nothing = || format!("{}: the run was verified on no pairs; give --images and --pairs", run.path().display());
+    Ok(Some(set.with_context(nothing)?))
+}
+
+/// A name for the file of what is made of a face.
+fn stem(face: &str) -> String {
+    let stem = Path::new(face).file_stem().unwrap_or_default().to_string_lossy();
+    let kept = stem.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' });
+    kept.collect()
 }
 
 /// Names that come again get a number behind them; files are told apart on systems that ignore case, too.

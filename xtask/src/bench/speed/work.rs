@@ -191,12 +191,7 @@ const WORKS: [Work; 19] = [
     trial("trial-train", Kind::Training { classes: 10 }, &["train.batch_size=4"], &[free("trial-train")]),
     trial("trial-infer", Kind::Inference, &["eval.batch_size=1"], &[free("trial-infer")]),
     trial("trial-head", Kind::Head { classes: 1000 }, &["train.batch_size=8"], &[free("trial-head")]),
-    trial(
-        "trial-invert",
-        Kind::Inversion,
-        &["eval.batch_size=4", "model.input_size=48"],
-        &[free("trial-invert")],
-    ),
+    trial("trial-invert", Kind::Inversion, &["eval.batch_size=4", "model.input_size=48"], &[free("trial-invert")]),
     trial(
         "trial-loader",
         FEW_FACES,

@@ -1,0 +1,139 @@
+//! What networks say of what was made: the own one, which followed its gradient, and others that had no part in it.
+//! Knows no inversion; pictures and faces come in as a network embeds them.
+
+use arcface_eval::rebuilt::{self, Passing};
+use arcface_eval::{Embeddings, Estimate, frechet_distance, verify_folds};
+use serde::Serialize;
+
+use super::judge;
+use super::targets::{References, Targets};
+use super::vectors::Vectors;
+use crate::digest::Digest;
+use crate::net::Net;
+use crate::verify::positions;
+
+/// The figures of one network; shares are fractions, and what cannot be said is null.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Verdict {
+    pub(super) net: String,
+    /// Digest of its weights.
+    weights: String,
+    network: String,
+    /// Mean cosine of what was made to the faces that were aimed at: of a class, to the mean of some of its faces.
+    pub(super) cosine: Estimate,
+    /// Where pairs were given: as another face of the person.
+    pub(super) made: Option<Passing>,
+    /// The same of the faces that were aimed at, in place of what was made.
+    pub(super) real: Option<Passing>,
+    /// Accuracy of all pairs of the list, whose best threshold decides.
+    pub(super) pairs_accuracy: Option<f64>,
+    /// Fréchet distance of embeddings of length 1 between what was made and the faces that were aimed at, where both are
+    /// more than the embedding has dimensions.
+    pub(super) frechet: Option<f64>,
+}
+
+/// What `net` says of what it embeds as `made`, row i for target i; `None` where there are no faces to compare with.
+///
+/// # Errors
+/// If a face cannot be read or has another size than the network takes, or the user interrupts.
+pub(super) fn verdict(net: &Net, targets: &Targets, made: &Vectors) -> anyhow::Result<Option<Verdict>> {
+    let Some(references) = &targets.references else { return Ok(None) };
+    let unit = Embeddings::normalised(&made.values, made.size)?;
+    let faces = embedded(net, references)?;
+    let aimed = means(references, &faces)?;
+    let people = of_people(net, targets, &unit)?;
+    let (frechet, size) = (made.values.len().min(faces.len() * faces.size()) / made.size, made.size);
+    Ok(Some(Verdict {
+        net: net.path.display().to_string(),
+        weights: Digest::of_file(&net.path)?,
+        network: net.backbone.config().to_string(),
+        cosine: rebuilt::cosine(&unit, &aimed)?,
+        made: people.as_ref().map(|people| people.made),
+        real: people.as_ref().map(|people| people.real),
+        pairs_accuracy: people.as_ref().map(|people| people.accuracy),
+        frechet: (size < frechet).then(|| frechet_distance(&rows(&unit), &rows(&faces), size)).transpose()?,
+    }))
+}
+
+/// The faces of all targets, one after the other.
+fn embedded(net: &Net, references: &References) -> anyhow::Result<Embeddings> {
+    let indices = references.of.iter().flatten().copied().collect();
+    let faces = judge::embeddings("faces aimed at", net, &references.source, indices)?;
+    Ok(Embeddings::normalised(&faces.values, faces.size)?)
+}
+
+/// The mean of each target's faces.
+fn means(references: &References, faces: &Embeddings) -> anyhow::Result<Embeddings> {
+    let mut next = 0;
+    let mean = |indices: &Vec<usize>| {
+        let mut sum = vec![0.0; faces.size()];
+        for row in next..next + indices.len() {
+            sum.iter_mut().zip(faces.row(row)).for_each(|(sum, value)| *sum += value);
+        }
+        next += indices.len();
+        sum
+    };
+    let sums: Vec<f32> = references.of.iter().flat_map(mean).collect();
+    Ok(Embeddings::normalised(&sums, faces.size())?)
+}
+
+struct OfPeople {
+    made: Passing,
+    real: Passing,
+    accuracy: f64,
+}
+
+/// How far what was made, and what was aimed at, passes for the people of the pairs.
+fn of_people(net: &Net, targets: &Targets, made: &Embeddings) -> anyhow::Result<Option<OfPeople>> {
+    let Some(people) = &targets.people else { return Ok(None) };
+    let set = &people.set;
+    let all = judge::embeddings("faces of the pairs", net, &set.source, set.images.clone())?;
+    let all = Embeddings::normalised(&all.values, all.size)?;
+    let distances = all.squared_distances(&positions(set))?;
+    let verification = verify_folds(&distances, &set.list.same(), &set.list.folds())?;
+    let of = |places: &[usize]| {
+        let values: Vec<f32> = places.iter().flat_map(|place| all.row(*place)).copied().collect();
+        Embeddings::normalised(&values, all.size())
+    };
+    let others = of(&people.others)?;
+    Ok(Some(OfPeople {
+        made: rebuilt::passing(made, &others, verification.threshold)?,
+        real: rebuilt::passing(&of(&people.aimed)?, &others, verification.threshold)?,
+        accuracy: verification.accuracy,
+    }))
+}
+
+fn rows(embeddings: &Embeddings) -> Vec<f32> {
+    (0..embeddings.len()).flat_map(|row| embeddings.row(row)).copied().collect()
+}
+
+impl Verdict {
+    /// Its lines for the terminal, each with a name.
+    pub(super) fn lines(&self) -> Vec<(&'static str, String)> {
+        let mut lines =
+            vec![("judge", format!("{}, {}", self.net, self.network)), ("  cosine to the face", cosine(&self.cosine))];
+        if let (Some(made), Some(real)) = (&self.made, &self.real) {
+            lines.push(("  to another face", format!("{}; real faces {:.3}", cosine(&made.cosine), real.cosine.value)));
+            let of_real = format!("real faces {:.1} %", 100.0 * real.verified.value);
+            lines.push(("  verified by it", format!("{}; {of_real}", percent(&made.verified))));
+            lines.push((
+                "  taken for others",
+                format!("{:.2} %; real faces {:.2} %", 100.0 * made.false_accepts, 100.0 * real.false_accepts),
+            ));
+            if let (Some(made), Some(real)) = (&made.accuracy, &real.accuracy) {
+                lines.push(("  accuracy", format!("{}; real faces {:.1} %", percent(made), 100.0 * real.value)));
+            }
+        }
+        lines.extend(self.frechet.map(|distance| ("  Fréchet distance", format!("{distance:.4}"))));
+        lines
+    }
+}
+
+fn cosine(Estimate { value, interval }: &Estimate) -> String {
+    format!("{value:.3} [{:.3}, {:.3}]", interval.low, interval.high)
+}
+
+fn percent(Estimate { value, interval }: &Estimate) -> String {
+    let [value, low, high] = [*value, interval.low, interval.high].map(|share| 100.0 * share);
+    format!("{value:.1} % [{low:.1}, {high:.1}]")
+}
