@@ -6,6 +6,8 @@
 //! ([`statistics`]), and of what any image is like ([`prior`]).
 
 pub mod config;
+#[doc = include_str!("../docs/embeddings_are_personal_data.md")]
+pub mod embeddings_are_personal_data {}
 pub mod invert;
 pub mod placement;
 pub mod prior;
