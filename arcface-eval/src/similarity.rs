@@ -29,8 +29,13 @@ impl Embeddings {
     /// If `values` is not whole rows, or a row is zero or not finite; the message names the row.
     pub fn normalised(values: &[f32], size: usize) -> Result<Self> {
         check_rows("embeddings", values.len(), size)?;
-        let rows: Vec<f64> = values.iter().map(|&value| f64::from(value)).collect();
-        Self::from_rows(&rows, size)
+        let mut unit = Vec::with_capacity(values.len());
+        for (index, row) in values.chunks_exact(size).enumerate() {
+            let row: Vec<f64> = row.iter().map(|&value| f64::from(value)).collect();
+            let length = length(|| format!("embedding {index}"), &row)?;
+            unit.extend(row.iter().map(|value| (value / length) as f32));
+        }
+        Ok(Self { values: unit, size })
     }
 
     /// The embedding of each image plus that of its mirror image, scaled to length 1.

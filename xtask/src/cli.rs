@@ -1,6 +1,7 @@
 //! The command line as types: every command with its arguments, read by clap.
 //! Knows no work; each command is a function of its arguments elsewhere.
 
+mod eval;
 mod synth;
 
 use std::num::{NonZeroU64, NonZeroUsize};
@@ -8,6 +9,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use eval::{
+    CompareArguments, EmbeddingsArguments, EvalArguments, EvalBenchArguments, EvalCommand, EvalOutput,
+    EvalPairsArguments, FaceArguments, IjbArguments, LfrImageArguments, LfrVideoArguments, MegafaceArguments,
+    NormChoice, YtfArguments,
+};
 pub(crate) use synth::{Preset, SynthArguments};
 
 /// Train, verify and study face recognisers.
@@ -22,8 +28,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Train a network: without arguments a quick run on drawn faces.
     Train(TrainArguments),
-    /// Verify pairs of faces with a network.
-    Eval(EvalArguments),
+    /// Verify pairs of faces with a network, or run a protocol of the field.
+    Eval(Box<EvalArguments>),
     /// Write the embeddings of images into a file.
     Embed(EmbedArguments),
     /// Write a network's weights for torch (`.pth`) or as `.safetensors`.
@@ -82,51 +88,21 @@ pub(crate) struct TrainArguments {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct EvalArguments {
-    /// A run's folder, a checkpoint or a weights file.
-    pub(crate) net: PathBuf,
-    /// Folder of aligned faces that the pairs list speaks of; without it, for a run, what it was verified on.
-    #[arg(long, value_name = "DIR", requires = "pairs")]
-    pub(crate) images: Option<PathBuf>,
-    /// Pairs list: LFW's `pairs.txt` or a CSV with the columns a, b, same.
-    #[arg(long, value_name = "FILE", requires = "images")]
-    pub(crate) pairs: Option<PathBuf>,
-    /// Verification set in one file, insightface's `.bin`, in place of images and pairs.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["images", "pairs"])]
-    pub(crate) bin: Option<PathBuf>,
-    /// Add the embedding of the mirror image [for a run as it was configured, else false].
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
-    pub(crate) mirror: Option<bool>,
-    /// The network of a file that does not say it.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) backbone: Option<String>,
-    /// How bytes become numbers where the file does not say it: 127.5, 128 or imagenet.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) normalise: Option<String>,
-    /// Images per batch.
-    #[arg(long, default_value_t = 32, value_name = "N")]
-    pub(crate) batch_size: usize,
-    /// Folder for the ROC, the histogram, the figures and a report.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) out: Option<PathBuf>,
-    /// Print one JSON document on stdout.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct EmbedArguments {
     /// A run's folder, a checkpoint or a weights file.
     pub(crate) net: PathBuf,
     /// Folders of aligned faces, flat or with sub-folders, and single images.
     #[arg(long, value_name = "DIR|FILE", num_args = 1.., required = true)]
     pub(crate) images: Vec<PathBuf>,
-    /// File to write, (N, D) in f32: `.npy` or `.safetensors`. The images stand in FILE.paths.txt, a line for each row.
+    /// File to write, (N, D): `.npy` or `.safetensors`. The images stand in FILE.paths.txt, a line for each row.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
     /// Add the embedding of the mirror image.
     #[arg(long)]
     pub(crate) mirror: bool,
+    /// Store half precision: half the room, and cosines that are off by less than 0.001.
+    #[arg(long)]
+    pub(crate) half: bool,
     /// Embeddings as the network gives them, or of length 1 [default: raw; with --mirror, as `eval` compares them, unit].
     #[arg(long, value_enum, value_name = "LENGTH")]
     pub(crate) length: Option<EmbeddingLength>,
@@ -532,6 +508,8 @@ pub(crate) enum BenchCommand {
     Parity(ParityArguments),
     /// Do the same work here and in PyTorch (`ARCFACE_PYTHON`) in turns, and compare time and memory.
     Peer(PeerArguments),
+    /// Measure the protocols of `eval` beside numpy (`ARCFACE_PYTHON`) and beside the bare matrix product.
+    Eval(EvalBenchArguments),
     /// One side of `peer`: reads commands on stdin.
     #[command(hide = true)]
     Worker,

@@ -1,9 +1,12 @@
 //! `cargo xtask embed`: images → a file of embeddings, a row for each.
 //! Knows no identities and no pairs.
 
+pub(crate) mod element;
 pub(crate) mod format;
 pub(crate) mod kept;
+mod layout;
 pub(crate) mod matrix;
+pub(crate) mod stored;
 pub(crate) mod table;
 
 use std::path::{Path, PathBuf};
@@ -12,7 +15,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use arcface_core::Error;
 use arcface_data::source::{FileSource, image_files};
-use arcface_data::{Batch, Loader, LoaderConfig, OnCorrupt};
+use arcface_data::{Batch, Loader, LoaderConfig, OnCorrupt, Source};
 use arcface_eval::Embeddings;
 use arcface_models::Inference;
 use serde_json::{Value, json};
@@ -23,8 +26,14 @@ use crate::interrupt;
 use crate::net::{Net, Overrides, spelling};
 use crate::progress::Progress;
 use crate::verify::{Mirror, Presentation};
+use element::Element;
 use format::{About, Format};
+use kept::Kept;
+use stored::NAME;
 use table::{Begun, Table};
+
+/// The largest number in half precision.
+const LARGEST_HALF: f32 = 65_504.0;
 
 /// Embeds the images and writes the file; what was stopped goes on where it was.
 ///
@@ -36,9 +45,15 @@ pub(crate) fn run(arguments: &EmbedArguments) -> anyhow::Result<()> {
     let net = Net::load(&arguments.net, &overrides)?;
     net.notes.iter().for_each(|note| eprintln!("{note}"));
     let images = images(&arguments.images)?;
-    let format = Format::of(&arguments.out)?;
-    let run =
-        Run { net: &net, images: &images, presentation: presentation(&net, arguments), length: length(arguments) };
+    let format = Format::of(&arguments.out).context("--out")?;
+    let run = Run {
+        net: &net,
+        images: &images,
+        source: Arc::new(FileSource::new(images.iter().map(PathBuf::from).collect())),
+        presentation: presentation(&net, arguments),
+        length: length(arguments),
+        element: if arguments.half { Element::Half } else { Element::Single },
+    };
     let begun = Begun { key: run.key()?, images: images.len(), batch: arguments.batch_size, columns: run.columns() };
     let mut table = Table::open(&arguments.out, format, begun, run.about())?;
     run.fill(&mut table, arguments.on_corrupt).inspect_err(|_| {
@@ -55,11 +70,15 @@ pub(crate) fn run(arguments: &EmbedArguments) -> anyhow::Result<()> {
 }
 
 /// What is embedded, and how.
-struct Run<'a> {
-    net: &'a Net,
-    images: &'a [String],
-    presentation: Presentation,
-    length: EmbeddingLength,
+pub(crate) struct Run<'a> {
+    pub(crate) net: &'a Net,
+    /// What the images are called.
+    pub(crate) images: &'a [String],
+    pub(crate) source: Arc<dyn Source>,
+    pub(crate) presentation: Presentation,
+    pub(crate) length: EmbeddingLength,
+    /// How the numbers are stored.
+    pub(crate) element: Element,
 }
 
 impl Run<'_> {
@@ -67,14 +86,35 @@ impl Run<'_> {
         self.net.backbone.config().embedding_size
     }
 
-    /// All that the numbers depend on.
-    fn key(&self) -> anyhow::Result<Value> {
+    /// Keeps the embeddings in the file at `path`, which depends on `key`; what is there already is not made again.
+    ///
+    /// # Errors
+    /// If an image cannot be read, the disk is full, or the user interrupts.
+    pub(crate) fn keep(&self, path: &Path, key: Value) -> anyhow::Result<()> {
+        let kept = Kept {
+            path,
+            name: NAME,
+            element: self.element,
+            key,
+            images: self.images.len(),
+            batch: self.presentation.batch_size,
+            columns: self.columns(),
+        };
+        kept.ensure(|image| self.images[image].clone(), |table| self.fill(table, OnFault::Error))
+    }
+
+    /// All that the numbers depend on, the contents of the images left aside.
+    ///
+    /// # Errors
+    /// If the network's file cannot be read.
+    pub(crate) fn key(&self) -> anyhow::Result<Value> {
         Ok(json!({
             "weights": Digest::of_file(&self.net.path)?,
             "network": self.net.backbone.config().to_string(),
             "normalisation": spelling(self.net.normalisation),
             "mirror": self.presentation.mirror == Mirror::With,
             "length": name(self.length),
+            "precision": self.element.safetensors(),
             "batch size": self.presentation.batch_size,
             "images": Digest::of(self.images.join("\n").as_bytes()),
         }))
@@ -89,7 +129,7 @@ impl Run<'_> {
             ("mirror", (self.presentation.mirror == Mirror::With).to_string()),
             ("length", name(self.length).to_owned()),
         ];
-        About { name: "embeddings", metadata }
+        About { name: NAME, element: self.element, metadata }
     }
 
     /// Embeds what the table lacks.
@@ -103,9 +143,8 @@ impl Run<'_> {
             OnFault::Error => OnCorrupt::Error,
             OnFault::Skip => OnCorrupt::Skip,
         };
-        let source = FileSource::new(self.images.iter().map(PathBuf::from).collect());
         let config = LoaderConfig { on_corrupt, ..self.presentation.loader() };
-        Ok(Loader::in_order(Arc::new(source), (0..self.images.len()).collect(), &config)?)
+        Ok(Loader::in_order(self.source.clone(), (0..self.images.len()).collect(), &config)?)
     }
 
     /// The embeddings of a batch without those of images that took the place of others.
@@ -118,11 +157,21 @@ impl Run<'_> {
         for (place, (plain, index)) in plain.chunks_exact(columns).zip(indices).enumerate() {
             let mirror = mirror.next();
             if skipped.iter().all(|(other, _)| *other != place) {
-                let row = row(plain, mirror, self.length);
+                let row = row(plain, mirror, self.length).and_then(|row| self.storable(row));
                 rows.extend(row.with_context(|| self.images[index].clone())?);
             }
         }
         Ok(rows)
+    }
+
+    /// That a row has numbers which its file can hold.
+    fn storable(&self, row: Vec<f32>) -> arcface_core::Result<Vec<f32>> {
+        let largest = row.iter().map(|value| value.abs()).fold(0.0, f32::max);
+        if self.element == Element::Half && LARGEST_HALF < largest {
+            let expected = format!("values up to {LARGEST_HALF} in half precision (use --length unit, or no --half)");
+            return Err(Error::value("embedding", expected, largest));
+        }
+        Ok(row)
     }
 }
 

@@ -12,6 +12,7 @@ use arcface_models::Backbone;
 use crate::config::Config;
 use crate::digest::Digest;
 use crate::embed;
+use crate::embed::element::Element;
 use crate::embed::kept::Kept;
 use crate::embed::matrix::Matrix;
 use crate::finished::Finished;
@@ -126,6 +127,7 @@ pub(crate) fn kept(run: &Finished, which: &str, faces: &Faces, backbone: &Backbo
     let kept = Kept {
         path: &path,
         name: NAME,
+        element: Element::Single,
         key: serde_json::json!({
             "weights": Digest::of_file(&run.checkpoint.join(WEIGHTS))?,
             "faces": digest(faces),

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Context;
-use arcface_data::PairSet;
 use arcface_data::image::encode_jpeg;
+use arcface_data::{Image, PairSet};
 use arcface_eval::Verification;
 use arcface_eval::report::{self, HardPair, Hardest, Page, Plot, ShownFace, ShownPair};
 
@@ -58,6 +58,7 @@ pub(crate) fn write(folder: &Path, contents: &Contents<'_>) -> anyhow::Result<()
         lead: &contents.lead,
         verification: contents.verification,
         compared: &contents.compared,
+        tables: &[],
         facts: &contents.facts,
         plots: &plots,
         genuine: &shown(|hardest| &hardest.genuine)?,
@@ -74,7 +75,11 @@ fn plots(folder: &Path, names: &[&str]) -> anyhow::Result<Vec<(&'static str, Str
     there.map(|(path, caption)| Ok((caption, fs::read_to_string(&path).context(path.display().to_string())?))).collect()
 }
 
-fn shown_pair(set: &PairSet, pair: HardPair) -> anyhow::Result<ShownPair> {
+/// A pair of a set with its pictures.
+///
+/// # Errors
+/// If a face cannot be read.
+pub(crate) fn shown_pair(set: &PairSet, pair: HardPair) -> anyhow::Result<ShownPair> {
     let none = || format!("pair {} is not among the {} that are verified", pair.index + 1, set.list.len());
     let names = set.list.pairs.get(pair.index).with_context(none)?;
     let [a, b] = set.positions[pair.index].map(|position| set.images[position]);
@@ -83,8 +88,15 @@ fn shown_pair(set: &PairSet, pair: HardPair) -> anyhow::Result<ShownPair> {
 }
 
 fn shown_face(set: &PairSet, name: &str, image: usize) -> anyhow::Result<ShownFace> {
-    let picture = encode_jpeg(&set.source.image(image)?, QUALITY)?;
-    Ok(ShownFace { name: name.to_owned(), picture })
+    Ok(ShownFace { name: name.to_owned(), picture: encoded(&set.source.image(image)?)? })
+}
+
+/// A picture as pages show it.
+///
+/// # Errors
+/// If it cannot be encoded.
+pub(crate) fn encoded(image: &Image) -> arcface_core::Result<Vec<u8>> {
+    encode_jpeg(image, QUALITY)
 }
 
 /// A time span in the units that people would say it in.

@@ -4,6 +4,11 @@
 use arcface_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::Embeddings;
+
+/// Listed pairs whose distances are held at a time.
+const BLOCK: usize = 1 << 18;
+
 /// The hardest pairs of a verification, the hardest first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Hardest {
@@ -50,4 +55,44 @@ pub fn hardest(distances: &[f64], same: &[bool], most: usize) -> Result<Hardest>
     genuine.truncate(most);
     impostors.truncate(most);
     Ok(Hardest { genuine, impostors })
+}
+
+/// The `most` hardest of listed pairs of each kind by the cosines of their embeddings, which are made block by block.
+///
+/// ```
+/// use arcface_eval::{Embeddings, report::hardest_listed};
+/// let embeddings = Embeddings::normalised(&[1.0, 0.0, 0.0, 1.0, 1.0, 1.0], 2)?;
+/// let hardest = hardest_listed(&embeddings, &[(0, 1), (1, 2), (0, 2)], &[true, false, true], 1)?;
+/// assert_eq!((hardest.genuine[0].index, hardest.impostors[0].index), (0, 1));
+/// # Ok::<(), arcface_core::Error>(())
+/// ```
+///
+/// # Errors
+/// If the lengths differ, or a pair names a row that is not there.
+pub fn hardest_listed(embeddings: &Embeddings, pairs: &[(u32, u32)], same: &[bool], most: usize) -> Result<Hardest> {
+    if pairs.len() != same.len() {
+        return Err(Error::value("labels of pairs", format!("one per pair, {}", pairs.len()), same.len()));
+    }
+    let mut found = Hardest { genuine: Vec::new(), impostors: Vec::new() };
+    for (block, (pairs, same)) in pairs.chunks(BLOCK).zip(same.chunks(BLOCK)).enumerate() {
+        let pairs: Vec<(usize, usize)> = pairs.iter().map(|&(a, b)| (a as usize, b as usize)).collect();
+        let mut of_block = hardest(&embeddings.squared_distances(&pairs)?, same, most)?;
+        let numbered = of_block.genuine.iter_mut().chain(&mut of_block.impostors);
+        numbered.for_each(|pair| pair.index += block * BLOCK);
+        found.merge(of_block, most);
+    }
+    Ok(found)
+}
+
+impl Hardest {
+    /// Keeps the `most` hardest of these and `others`, which come later in the list.
+    fn merge(&mut self, others: Self, most: usize) {
+        self.genuine.extend(others.genuine);
+        self.impostors.extend(others.impostors);
+        // Sorting keeps the order of equals.
+        self.genuine.sort_by(|a, b| b.distance.total_cmp(&a.distance));
+        self.impostors.sort_by(|a, b| a.distance.total_cmp(&b.distance));
+        self.genuine.truncate(most);
+        self.impostors.truncate(most);
+    }
 }

@@ -10,6 +10,7 @@ use std::fmt::Write;
 
 use arcface_core::{Error, Result};
 
+use super::FigureTable;
 use crate::verification::Verification;
 pub use comparison::{ComparisonPage, comparison_html};
 use figures::{accuracies, facts, folds, headline};
@@ -27,6 +28,8 @@ pub struct Page<'a> {
     pub verification: Option<&'a Verification>,
     /// Accuracies on the same pairs to compare with: of what, and how much.
     pub compared: &'a [(&'a str, f64)],
+    /// Figures of other kinds.
+    pub tables: &'a [FigureTable],
     /// Everything else worth knowing: name and value.
     pub facts: &'a [(&'a str, String)],
     /// The plots.
@@ -91,6 +94,7 @@ pub fn html(page: &Page<'_>) -> Result<String> {
     let mut main = String::new();
     main += &page.verification.map(headline).unwrap_or_default();
     main += &accuracies(page.verification, page.compared);
+    page.tables.iter().for_each(|table| main += &table.html());
     main += &plots(page.plots)?;
     main += &gallery(page)?;
     main += &facts(page.facts);

@@ -4,6 +4,7 @@
 mod comparison;
 mod curves;
 mod decision;
+mod figure_table;
 mod hardest;
 mod histogram;
 mod html;
@@ -11,6 +12,7 @@ mod lines;
 mod picture;
 #[cfg(feature = "png")]
 mod png;
+mod rates;
 mod roc;
 mod style;
 mod table;
@@ -19,13 +21,15 @@ mod toy;
 pub use comparison::{comparison_plot, comparison_table};
 pub use curves::{Curve, Panel, curves};
 pub use decision::{Decision, decisions};
-pub use hardest::{HardPair, Hardest, hardest};
+pub use figure_table::FigureTable;
+pub use hardest::{HardPair, Hardest, hardest, hardest_listed};
 pub use histogram::{Distributions, distribution_panels, distributions, histogram};
 pub use html::{ComparisonPage, Page, Plot, ShownFace, ShownPair, comparison_html, html};
 pub use lines::{Lines, lines};
 pub use picture::picture;
 #[cfg(feature = "png")]
 pub use png::png;
+pub use rates::{det_plot, rates_plot};
 pub use roc::roc_plot;
 pub use table::table;
 pub use toy::{Toy, ToyClass, toy};

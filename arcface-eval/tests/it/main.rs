@@ -18,6 +18,7 @@ mod plots;
 #[cfg(feature = "png")]
 mod png;
 mod properties;
+mod rates;
 mod scores;
 mod significance;
 mod similarity;

@@ -1,7 +1,7 @@
 //! The report as a page: well-formed, complete, harmless, and the pairs it shows the hardest.
 //! Knows no browser; a small reader of tags stands for one.
 
-use arcface_eval::report::{Page, Plot, ShownFace, ShownPair, hardest, html, roc_plot};
+use arcface_eval::report::{FigureTable, Page, Plot, ShownFace, ShownPair, hardest, html, roc_plot};
 use arcface_eval::{Roc, verify};
 use proptest::prelude::*;
 
@@ -15,6 +15,11 @@ fn pair(number: usize, distance: f64, name: &str, picture: &[u8]) -> ShownPair {
     ShownPair { number, distance, faces: [face.clone(), face] }
 }
 
+fn table(word: &str) -> FigureTable {
+    let cells = || vec![word.to_owned(), "1.00".to_owned()];
+    FigureTable { title: word.to_owned(), head: cells(), rows: vec![cells(), cells()], note: word.to_owned() }
+}
+
 /// A page with everything, `word` in every place that takes a text.
 fn full(word: &str) -> String {
     let (distances, same) = formula_pairs(603);
@@ -25,6 +30,7 @@ fn full(word: &str) -> String {
         lead: word,
         verification: Some(&verification),
         compared: &[(word, 0.625), ("worse than guessing", 0.4)],
+        tables: &[table(word)],
         facts: &[(word, word.to_owned())],
         plots: &[Plot { caption: word, svg: &svg }],
         genuine: &[pair(7, 2.5, word, PNG)],

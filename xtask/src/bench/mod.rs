@@ -2,6 +2,7 @@
 //! Knows no operator; each comparison is a file of its own.
 
 mod case;
+mod eval;
 mod figures;
 mod ours;
 mod parity;
@@ -17,7 +18,7 @@ use crate::interrupt;
 /// Runs the comparison that is asked for.
 ///
 /// # Errors
-/// As [`parity::run`], [`real::run`], [`speed::run`] and [`speed::worker::run`].
+/// As [`eval::run`], [`parity::run`], [`real::run`], [`speed::run`] and [`speed::worker::run`].
 pub(crate) fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
     // A worker is ended by Ctrl-C on the spot, and asked for nothing more by whoever started it.
     if !matches!(arguments.command, BenchCommand::Worker) {
@@ -25,6 +26,7 @@ pub(crate) fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
     }
     match &arguments.command {
         BenchCommand::Peer(arguments) => speed::run(arguments),
+        BenchCommand::Eval(arguments) => eval::run(arguments),
         BenchCommand::Worker => speed::worker::run(),
         BenchCommand::Parity(arguments) if arguments.real => real::run(arguments),
         BenchCommand::Parity(arguments) => parity::run(arguments),

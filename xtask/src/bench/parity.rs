@@ -27,7 +27,7 @@ pub(super) fn run(arguments: &ParityArguments) -> anyhow::Result<()> {
     let scratch = Scratch::new(arguments.out.as_deref())?;
     let verdicts = compare(&cases, &peer, &scratch)?;
     if arguments.json {
-        output::json(&json!({ "torch": peer.torch, "cases": verdicts }))?;
+        output::json(&json!({ "torch": peer.version, "cases": verdicts }))?;
     } else {
         output::text(&table(&verdicts))?;
     }
@@ -52,7 +52,7 @@ fn compare(cases: &[&Case], peer: &Peer, scratch: &Scratch) -> anyhow::Result<Ve
         beginning.write(&scratch.file(&input(case)))?;
         beginnings.push(beginning);
     }
-    eprintln!("training {} cases in f32 and f64 with PyTorch {}", cases.len(), peer.torch);
+    eprintln!("training {} cases in f32 and f64 with PyTorch {}", cases.len(), peer.version);
     let jobs = cases.iter().flat_map(|case| DTYPES.map(|dtype| job(case, dtype, scratch)));
     peer.run("steps.py", &jobs.collect(), scratch.path())?;
     let sides = cases.iter().zip(beginnings).map(|(case, beginning)| verdict(case, &beginning, scratch));

@@ -1,4 +1,4 @@
-//! PyTorch as a peer: the Python that `ARCFACE_PYTHON` names, and our scripts run by it.
+//! PyTorch and numpy as peers: the Python that `ARCFACE_PYTHON` names, and our scripts run by it.
 //! Knows no case and no figure; files go in and come out.
 
 use std::path::{Path, PathBuf};
@@ -13,11 +13,12 @@ use crate::output;
 pub(super) const VARIABLE: &str = "ARCFACE_PYTHON";
 
 /// Our definitions in PyTorch, which travel with the binary.
-const SCRIPTS: [(&str, &str); 7] = [
+const SCRIPTS: [(&str, &str); 8] = [
     ("tensors.py", include_str!("../../peer/tensors.py")),
     ("networks.py", include_str!("../../peer/networks.py")),
     ("losses.py", include_str!("../../peer/losses.py")),
     ("recipe.py", include_str!("../../peer/recipe.py")),
+    ("protocols.py", include_str!("../../peer/protocols.py")),
     ("speed.py", include_str!("../../peer/speed.py")),
     ("steps.py", include_str!("../../peer/steps.py")),
     ("train.py", include_str!("../../peer/train.py")),
@@ -27,12 +28,12 @@ const SCRIPTS: [(&str, &str); 7] = [
 #[derive(Debug)]
 pub(super) struct Peer {
     python: PathBuf,
-    /// PyTorch's version.
-    pub(super) torch: String,
+    /// The version of the first of its modules.
+    pub(super) version: String,
 }
 
 impl Peer {
-    /// The peer that the environment names, which must be able to import `modules`, torch among them.
+    /// The peer that the environment names, which must be able to import `modules`.
     ///
     /// # Errors
     /// If none is named, or it lacks a module; the message says how to make one.
@@ -41,7 +42,8 @@ impl Peer {
         let Some(python) = std::env::var_os(VARIABLE).filter(|name| !name.is_empty()).map(PathBuf::from) else {
             bail!("{VARIABLE}: expected the path of a Python that has {}, found none; {advice}", modules.join(", "));
         };
-        let probe = format!("import {}; print(torch.__version__)", modules.join(", "));
+        let first = modules.first().unwrap_or(&"sys");
+        let probe = format!("import {}; print({first}.__version__)", modules.join(", "));
         let place = format!("{VARIABLE}={}", python.display());
         let answer = Command::new(&python).args(["-c", &probe]).output();
         let answer = answer.with_context(|| format!("{place}: cannot be started; {advice}"))?;
@@ -50,7 +52,7 @@ impl Peer {
             let said = said.trim_end().lines().last().unwrap_or("it does not say why");
             bail!("{place}: cannot import {} ({said}); {advice}", modules.join(", "));
         }
-        Ok(Self { python, torch: String::from_utf8_lossy(&answer.stdout).trim().to_owned() })
+        Ok(Self { python, version: String::from_utf8_lossy(&answer.stdout).trim().to_owned() })
     }
 
     /// Runs `script` on `jobs`, its words being ours; all files lie in `folder`.

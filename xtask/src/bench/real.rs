@@ -78,14 +78,14 @@ pub(super) fn run(arguments: &ParityArguments) -> anyhow::Result<()> {
     for seed in 1..arguments.seeds.get() {
         trained.push(Training::new(arguments, seed)?.finish(&scratch)?);
     }
-    eprintln!("training {} seeds with PyTorch {}", trained.len(), peer.torch);
+    eprintln!("training {} seeds with PyTorch {}", trained.len(), peer.version);
     peer.run("train.py", &trained.iter().map(|seed| seed.job.clone()).collect(), scratch.path())?;
     let theirs = trained.iter().map(Trained::theirs).collect::<anyhow::Result<Vec<_>>>()?;
     let (config, ours): (Vec<Config>, Vec<Embeddings>) =
         trained.into_iter().map(|seed| (seed.config, seed.ours)).unzip();
     let report = Report::new(&material, &ours, &theirs)?;
     if arguments.json {
-        output::json(&json!({ "torch": peer.torch, "config": config[0], "report": report }))?;
+        output::json(&json!({ "torch": peer.version, "config": config[0], "report": report }))?;
     } else {
         output::text(&report.table())?;
     }

@@ -1,10 +1,12 @@
-//! The heads of files that hold one matrix of f32: numpy's `.npy` and `.safetensors`.
+//! The heads of files that hold one matrix: numpy's `.npy` and `.safetensors`.
 //! Knows no rows: they follow, little endian, one after the other.
 
 use std::path::Path;
 
 use anyhow::bail;
 use serde_json::json;
+
+use super::element::Element;
 
 /// Digits of the largest number of rows or bytes.
 const DIGITS: usize = 20;
@@ -20,6 +22,8 @@ pub(crate) enum Format {
 pub(crate) struct About {
     /// Name of the tensor.
     pub(crate) name: &'static str,
+    /// How its numbers are stored.
+    pub(crate) element: Element,
     pub(crate) metadata: Vec<(&'static str, String)>,
 }
 
@@ -32,7 +36,7 @@ impl Format {
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("npy") => Ok(Self::Npy),
             Some("safetensors") => Ok(Self::Safetensors),
-            _ => bail!("--out {}: expected a name that ends in .npy or .safetensors", path.display()),
+            _ => bail!("{}: expected a name that ends in .npy or .safetensors", path.display()),
         }
     }
 
@@ -41,17 +45,18 @@ impl Format {
     /// What is said about it goes into `.safetensors`; `.npy` has no place for it.
     pub(crate) fn head(self, rows: usize, columns: usize, about: &About) -> Vec<u8> {
         match self {
-            Self::Npy => npy(rows, columns),
+            Self::Npy => npy(rows, columns, about.element),
             Self::Safetensors => safetensors(rows, columns, about),
         }
     }
 }
 
 /// Version 1.0 of <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
-fn npy(rows: usize, columns: usize) -> Vec<u8> {
+fn npy(rows: usize, columns: usize, element: Element) -> Vec<u8> {
     const LENGTH: usize = 128;
     const BEFORE: usize = 10;
-    let text = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {columns}), }}");
+    let descr = element.npy();
+    let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({rows}, {columns}), }}");
     let width = LENGTH - BEFORE - 1;
     let mut head = b"\x93NUMPY\x01\x00".to_vec();
     head.extend(((LENGTH - BEFORE) as u16).to_le_bytes());
@@ -63,12 +68,13 @@ fn npy(rows: usize, columns: usize) -> Vec<u8> {
 fn safetensors(rows: usize, columns: usize, about: &About) -> Vec<u8> {
     let metadata: serde_json::Map<_, _> =
         about.metadata.iter().map(|(key, value)| ((*key).to_owned(), value.clone().into())).collect();
+    let bytes = about.element.bytes() * rows * columns;
     let text = json!({
         "__metadata__": metadata,
-        about.name: { "dtype": "F32", "shape": [rows, columns], "data_offsets": [0, 4 * rows * columns] },
+        about.name: { "dtype": about.element.safetensors(), "shape": [rows, columns], "data_offsets": [0, bytes] },
     });
     let text = text.to_string();
-    let digits = rows.to_string().len() + (4 * rows * columns).to_string().len();
+    let digits = rows.to_string().len() + bytes.to_string().len();
     let width = (text.len() - digits + 2 * DIGITS).next_multiple_of(8);
     let mut head = (width as u64).to_le_bytes().to_vec();
     head.extend(format!("{text}{}", " ".repeat(width - text.len())).into_bytes());
@@ -81,7 +87,11 @@ mod tests {
 
     #[test]
     fn heads_have_one_length_for_any_number_of_rows() {
-        let about = About { name: "embeddings", metadata: vec![("network", "a \"quoted\" name, ü".to_owned())] };
+        let about = About {
+            name: "embeddings",
+            element: Element::Single,
+            metadata: vec![("network", "a \"quoted\" name, ü".to_owned())],
+        };
         for format in [Format::Npy, Format::Safetensors] {
             let lengths = [0, 1, 999, 12_345_678_901].map(|rows| format.head(rows, 512, &about).len());
             assert!(lengths.iter().all(|length| *length == lengths[0] && length % 8 == 0), "{lengths:?}");
@@ -90,7 +100,7 @@ mod tests {
 
     #[test]
     fn the_head_of_numpy_is_numpys() {
-        let head = npy(3, 2);
+        let head = npy(3, 2, Element::Single);
         // `np.save` of np.zeros((3, 2), "<f4") begins with the same 128 bytes (numpy 2.4).
         let text = "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 2), }";
         assert_eq!(head[..10], *b"\x93NUMPY\x01\x00\x76\x00");

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::element::Element;
 use super::format::{About, Format};
 use super::matrix::Matrix;
 use super::table::{Begun, Table};
@@ -18,6 +19,8 @@ pub(crate) struct Kept<'a> {
     pub(crate) path: &'a Path,
     /// Name of its tensor (N, D).
     pub(crate) name: &'static str,
+    /// How its numbers are stored.
+    pub(crate) element: Element,
     /// All that the rows depend on.
     pub(crate) key: Value,
     /// N.
@@ -40,12 +43,12 @@ impl Kept<'_> {
         describe: impl Fn(usize) -> String,
         fill: impl FnOnce(&mut Table) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        let Self { path, name, key, images, batch, columns } = self;
+        let Self { path, name, element, key, images, batch, columns } = self;
         if Matrix::open(path, name).is_ok_and(|matrix| matrix.metadata().get(KEY) == Some(&key.to_string())) {
             return Ok(());
         }
         Table::discard_other(path, &key)?;
-        let about = About { name, metadata: vec![(KEY, key.to_string())] };
+        let about = About { name, element, metadata: vec![(KEY, key.to_string())] };
         let mut table = Table::open(path, Format::Safetensors, Begun { key, images, batch, columns }, about)?;
         fill(&mut table).inspect_err(|_| {
             eprintln!("{} of {images} images are done; the same command goes on from there", table.images());

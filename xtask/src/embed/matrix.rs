@@ -1,4 +1,4 @@
-//! A matrix (N, D) of f32 in a `.safetensors`, read row by row: no more than a part of it is held.
+//! A matrix (N, D) in a `.safetensors`, read row by row: no more than a part of it is held.
 //! Knows no network; `table` writes such files.
 
 use std::collections::BTreeMap;
@@ -6,29 +6,16 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
-use serde::Deserialize;
-use serde_json::Value;
+use anyhow::Context;
 
-/// The longest head that the format allows.
-const LONGEST_HEAD: u64 = 100_000_000;
+use super::layout::Layout;
 
 /// The file, open at its first row.
 #[derive(Debug)]
 pub(crate) struct Matrix {
     path: PathBuf,
     file: BufReader<File>,
-    rows: usize,
-    columns: usize,
-    metadata: BTreeMap<String, String>,
-}
-
-/// What the head says about a tensor.
-#[derive(Debug, Deserialize)]
-struct Entry {
-    dtype: String,
-    shape: Vec<usize>,
-    data_offsets: [usize; 2],
+    layout: Layout,
 }
 
 impl Matrix {
@@ -37,37 +24,17 @@ impl Matrix {
     /// # Errors
     /// If it cannot be read or is not of that form.
     pub(crate) fn open(path: &Path, name: &str) -> anyhow::Result<Self> {
-        Self::opened(path, name).with_context(|| path.display().to_string())
-    }
-
-    fn opened(path: &Path, name: &str) -> anyhow::Result<Self> {
-        let mut file = BufReader::new(File::open(path)?);
-        let mut length = [0; 8];
-        file.read_exact(&mut length)?;
-        let length = u64::from_le_bytes(length);
-        if LONGEST_HEAD < length {
-            bail!("expected a head of at most {LONGEST_HEAD} bytes, found {length}: this is no .safetensors");
-        }
-        let mut head = Vec::new();
-        (&mut file).take(length).read_to_end(&mut head)?;
-        let head: BTreeMap<String, Value> = serde_json::from_slice(&head).context("head of a .safetensors")?;
-        let metadata = head.get("__metadata__").cloned().map(serde_json::from_value).transpose()?.unwrap_or_default();
-        let entry = head.get(name).with_context(|| format!("tensor `{name}` is missing"))?;
-        let Entry { dtype, shape, data_offsets } = serde_json::from_value(entry.clone())?;
-        let (&[rows, columns], "F32") = (&shape[..], &*dtype) else {
-            bail!("tensor `{name}`: expected (N, D) of F32, found {shape:?} of {dtype}")
+        let opened = || {
+            let mut file = File::open(path)?;
+            let layout = Layout::read(path, &mut file, name)?;
+            anyhow::Ok(Self { path: path.to_owned(), file: BufReader::new(file), layout })
         };
-        let bytes = rows.checked_mul(columns).and_then(|values| values.checked_mul(4));
-        let there = file.get_ref().metadata()?.len();
-        if bytes != Some(data_offsets[1]) || data_offsets[0] != 0 || there != 8 + length + data_offsets[1] as u64 {
-            bail!("tensor `{name}`: the file has not the length that (N, D) = ({rows}, {columns}) needs");
-        }
-        Ok(Self { path: path.to_owned(), file, rows, columns, metadata })
+        opened().with_context(|| path.display().to_string())
     }
 
     /// What the file says about itself.
     pub(crate) fn metadata(&self) -> &BTreeMap<String, String> {
-        &self.metadata
+        &self.layout.metadata
     }
 
     /// Shows every row with its number to `visit`, in their order.
@@ -75,13 +42,10 @@ impl Matrix {
     /// # Errors
     /// Those of `visit`, and if the file cannot be read.
     pub(crate) fn each(mut self, mut visit: impl FnMut(usize, &[f32]) -> anyhow::Result<()>) -> anyhow::Result<()> {
-        let (mut bytes, mut row) = (vec![0; 4 * self.columns], vec![0.0; self.columns]);
-        for number in 0..self.rows {
+        let mut bytes = vec![0; self.layout.row_bytes()];
+        for number in 0..self.layout.rows {
             self.file.read_exact(&mut bytes).with_context(|| self.path.display().to_string())?;
-            for (value, bytes) in row.iter_mut().zip(bytes.as_chunks().0) {
-                *value = f32::from_le_bytes(*bytes);
-            }
-            visit(number, &row)?;
+            visit(number, &self.layout.element.decoded(&bytes))?;
         }
         Ok(())
     }
@@ -89,11 +53,12 @@ impl Matrix {
 
 #[cfg(test)]
 mod tests {
+    use super::super::element::Element;
     use super::super::format::{About, Format};
     use super::*;
 
     fn bytes() -> Vec<u8> {
-        let about = About { name: "rows", metadata: vec![("key", "k".to_owned())] };
+        let about = About { name: "rows", element: Element::Single, metadata: vec![("key", "k".to_owned())] };
         let values = [1.0_f32, -2.5, 3.0, 0.0, f32::NAN, 7.0];
         let head = Format::Safetensors.head(3, 2, &about);
         head.into_iter().chain(values.iter().flat_map(|value| value.to_le_bytes())).collect()
@@ -105,7 +70,7 @@ mod tests {
         let path = folder.path().join("m.safetensors");
         std::fs::write(&path, bytes()).unwrap();
         let matrix = Matrix::open(&path, "rows").unwrap();
-        assert_eq!((matrix.rows, matrix.columns, matrix.metadata()["key"].as_str()), (3, 2, "k"));
+        assert_eq!((matrix.layout.rows, matrix.layout.columns, matrix.metadata()["key"].as_str()), (3, 2, "k"));
         let mut seen = Vec::new();
         let note = |number, row: &[f32]| {
             seen.push((number, row[1]));
@@ -129,7 +94,7 @@ mod tests {
             other[place] ^= 0x15;
             std::fs::write(&path, other).unwrap();
             if let Ok(matrix) = Matrix::open(&path, "rows") {
-                let (rows, mut seen) = (matrix.rows, 0);
+                let (rows, mut seen) = (matrix.layout.rows, 0);
                 let count = |_, _: &[f32]| {
                     seen += 1;
                     Ok(())

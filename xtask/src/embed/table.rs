@@ -138,7 +138,7 @@ impl Table {
     /// # Errors
     /// If the disk is full.
     pub(crate) fn push(&mut self, rows: &[f32], skipped: Vec<(usize, String)>) -> anyhow::Result<()> {
-        let bytes: Vec<u8> = rows.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let bytes = self.about.element.encoded(rows);
         let images = rows.len() / self.begun.columns + skipped.len();
         let entry = Entry { images, skipped, digest: Digest::of(&bytes) };
         let line = serde_json::to_string(&entry)? + "\n";
@@ -189,9 +189,13 @@ impl Table {
         }
         self.log.set_len(kept as u64)?;
         self.log.seek(SeekFrom::End(0))?;
-        self.data.set_len(self.head_length() + (4 * self.begun.columns * self.done.rows()) as u64)?;
+        self.data.set_len(self.head_length() + (self.row_bytes() * self.done.rows()) as u64)?;
         self.data.seek(SeekFrom::End(0))?;
         Ok(())
+    }
+
+    fn row_bytes(&self) -> usize {
+        self.about.element.bytes() * self.begun.columns
     }
 
     fn head_length(&self) -> u64 {
@@ -215,7 +219,7 @@ impl Table {
         let fits = |entry: &Entry| entry.images == expected && entry.skipped.iter().all(|(place, _)| *place < expected);
         let Some(entry) = entry.filter(fits).filter(|entry| entry.skipped.len() <= expected) else { return Ok(None) };
         let mut bytes = Vec::new();
-        let length = 4 * self.begun.columns * (entry.images - entry.skipped.len());
+        let length = self.row_bytes() * (entry.images - entry.skipped.len());
         (&self.data).take(length as u64).read_to_end(&mut bytes)?;
         Ok((bytes.len() == length && Digest::of(&bytes) == entry.digest).then_some(entry))
     }
@@ -242,6 +246,7 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use super::super::element::Element;
     use super::*;
     use serde_json::json;
 
@@ -249,7 +254,8 @@ mod tests {
 
     fn table(out: &Path) -> anyhow::Result<Table> {
         let begun = Begun { key: json!({"weights": 1}), images: IMAGES, batch: 3, columns: 2 };
-        let about = About { name: "embeddings", metadata: vec![("network", "tiny".to_owned())] };
+        let metadata = vec![("network", "tiny".to_owned())];
+        let about = About { name: "embeddings", element: Element::Single, metadata };
         Table::open(out, Format::of(out)?, begun, about)
     }
 
@@ -315,7 +321,12 @@ mod tests {
         assert_eq!(words(table(&out)), "DIR/e.npy: another process writes this file; wait for it");
         drop(first);
         let begun = Begun { key: json!({"weights": 2, "mirror": true}), images: IMAGES, batch: 3, columns: 2 };
-        let other = Table::open(&out, Format::Npy, begun, About { name: "embeddings", metadata: vec![] });
+        let other = Table::open(
+            &out,
+            Format::Npy,
+            begun,
+            About { name: "embeddings", element: Element::Single, metadata: vec![] },
+        );
         let advice = "remove it and begin anew, or choose another --out";
         assert_eq!(words(other), format!("DIR/e.npy.partial.log: begun with other mirror, weights; {advice}"));
         fs::write(beside(&out, ".partial.log"), "torn").unwrap();

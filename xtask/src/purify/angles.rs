@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::subject::Subject;
 use crate::digest::Digest;
+use crate::embed::element::Element;
 use crate::embed::kept::Kept;
 use crate::embed::table::Table;
 use crate::embed::{self, Skipped};
@@ -31,6 +32,7 @@ pub(super) fn places(subject: &Subject) -> anyhow::Result<Places> {
     let kept = Kept {
         path: &path,
         name: NAME,
+        element: Element::Single,
         key: key(subject)?,
         images: subject.source.len(),
         batch: subject.config.eval.batch_size,

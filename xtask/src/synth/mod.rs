@@ -26,6 +26,7 @@ use serde_json::{Value, json};
 
 use crate::cli::SynthArguments;
 use crate::digest::Digest;
+use crate::embed::element::Element;
 use crate::embed::format::{About, Format};
 use crate::net::{Net, Overrides, spelling};
 use crate::run::{RunFolder, WEIGHTS};
@@ -228,7 +229,7 @@ fn described(aim: &Aim) -> Value {
 
 /// As `embed` writes them.
 fn write_embeddings(path: &Path, embeddings: &Vectors) -> anyhow::Result<()> {
-    let about = About { name: "embeddings", metadata: Vec::new() };
+    let about = About { name: "embeddings", element: Element::default(), metadata: Vec::new() };
     let head = Format::Npy.head(embeddings.rows().len(), embeddings.size, &about);
     let values: Vec<u8> = embeddings.values.iter().flat_map(|value| value.to_le_bytes()).collect();
     Ok(atomic_write(path, |file| file.write_all(&head).and_then(|()| file.write_all(&values)))?)

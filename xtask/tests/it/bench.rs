@@ -217,3 +217,25 @@ fn an_unknown_work_is_answered_with_the_known_ones() {
     let error = fail(xtask(folder.path()).args(["bench", "peer", "--quick"]).env_remove("ARCFACE_PYTHON"));
     assert!(error.starts_with("error: ARCFACE_PYTHON: expected the path of a Python"), "{error}");
 }
+
+/// Counts must agree with numpy's; how long it takes says nothing on so small a set.
+#[test]
+fn protocols_have_the_counts_of_numpy() {
+    let Some(_) = python() else { return };
+    let folder = tempdir().unwrap();
+    let output = succeed(xtask(folder.path()).args(["bench", "eval", "--quick", "--json"]));
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let rows = document["rows"].as_array().unwrap();
+    let row = |name: &str| rows.iter().find(|row| row["figure"].as_str().unwrap().contains(name)).unwrap();
+    assert_eq!((&row("other counts")["value"], &row("other counts")["holds"]), (&0.0.into(), &true.into()));
+    let accepts = &document["ijb"]["ours"][0]["accepts"];
+    assert_eq!((&accepts[0], accepts[5].is_array()), (&Value::Null, true), "{accepts}");
+    assert!(0.0 < row("matrix product")["value"].as_f64().unwrap());
+}
+
+#[test]
+fn protocols_without_numpy_are_explained() {
+    let folder = tempdir().unwrap();
+    let error = fail(xtask(folder.path()).args(["bench", "eval", "--quick"]).env_remove("ARCFACE_PYTHON"));
+    insta::assert_snapshot!(error, @"error: ARCFACE_PYTHON: expected the path of a Python that has numpy, found none; make one with `python3 -m venv peer && peer/bin/pip install numpy` and set ARCFACE_PYTHON=peer/bin/python");
+}

@@ -198,3 +198,23 @@ fn ablations_tell_their_options() {
       -h, --help             Print help
     ");
 }
+
+#[test]
+fn protocols_tell_their_options_and_folders() {
+    assert_snapshot!(help(&["eval", "embeddings"]), @"");
+    assert_snapshot!(help(&["eval", "ijb"]), @"");
+    assert_snapshot!(help(&["eval", "megaface"]), @"");
+    assert_snapshot!(help(&["eval", "compare"]), @"");
+    let folder = tempdir().unwrap();
+    for (protocol, expected) in [
+        ("ijb", "DIR/meta/ijbc_face_tid_mid.txt"),
+        ("megaface", "DIR/megaface/**/IMAGE.jpg"),
+        ("lfr-image", "DIR/distractors/**/IMAGE.jpg"),
+        ("lfr-video", "DIR/videos/PERSON/VIDEO/FRAME.jpg"),
+        ("ytf", "DIR/splits.txt"),
+    ] {
+        let long = succeed(xtask(folder.path()).args(["eval", protocol, "--help"]));
+        let long = String::from_utf8(long.stdout).unwrap();
+        assert!(long.contains(expected), "{long}");
+    }
+}

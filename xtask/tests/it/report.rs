@@ -64,12 +64,18 @@ fn a_run_that_logs_no_training_line_has_a_summary_and_a_report() {
 
 #[test]
 fn a_browser_shows_every_plot_and_picture() {
-    let Some(chromium) = chromium() else { return };
     let folder = tempdir().unwrap();
     succeed(&mut train(folder.path(), "one", &[]));
-    let seen = open(&chromium, folder.path(), &folder.path().join("runs/one/report.html"));
+    assert_shown(folder.path(), &folder.path().join("runs/one/report.html"), 3, 48);
+}
+
+/// That nothing is fetched, and that a browser, if there is one, shows so many plots and pictures of 32×32 pixels.
+pub(crate) fn assert_shown(folder: &Path, page: &Path, plots: usize, pictures: usize) {
+    assert_nothing_outside(&std::fs::read_to_string(page).unwrap());
+    let Some(chromium) = chromium() else { return };
+    let seen = open(&chromium, folder, page);
     let sizes = |what: &str| -> Vec<[f64; 2]> { serde_json::from_value(seen[what].clone()).unwrap() };
-    assert_eq!((sizes("svg").len(), sizes("img").len()), (3, 48));
+    assert_eq!((sizes("svg").len(), sizes("img").len()), (plots, pictures));
     assert!(sizes("svg").iter().all(|[width, height]| 200.0 < *width && 100.0 < *height), "{seen}");
     assert!(sizes("img").concat().iter().all(|side| (side - 32.0).abs() < 0.5), "{seen}");
     assert_eq!(seen["fetched"], Value::Array(Vec::new()));
