@@ -161,9 +161,11 @@ mod tests {
     #[test]
     fn the_same_faces_pass_always() {
         let others = people(12, 29.0, |_| 0.0);
-        let passing = passing(&people(12, 29.0, |_| 2.0), &others, squared(10.0)).unwrap();
+        let made = people(12, 29.0, |person| 1.0 + 0.1 * (person % 5) as f32);
+        let passing = passing(&made, &others, squared(10.0)).unwrap();
         assert!((passing.verified.value - 1.0).abs() < 1e-12 && passing.false_accepts.abs() < 1e-12);
-        assert!((passing.accuracy.unwrap().value - 1.0).abs() < 1e-12);
+        // The farthest of all lies beyond what is best for the other folds.
+        assert!((passing.accuracy.unwrap().value - 23.0 / 24.0).abs() < 1e-12, "{passing:?}");
         assert!(passing.verified.interval.low < 0.8, "twelve faces prove little: {passing:?}");
     }
 

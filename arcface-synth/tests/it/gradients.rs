@@ -106,7 +106,7 @@ fn of_a_whole_step() {
     let gradient = values(&load_tensors(&after).unwrap().0["mean.0"]).unwrap();
     let largest = gradient.iter().fold(0.0, |largest: f64, x| largest.max(x.abs())) * 10.0;
     for index in (0..gradient.len()).step_by(29) {
-        let step = 1e-2;
+        let step = 1e-4;
         let numeric = (total(&before, index, step) - total(&before, index, -step)) / f64::from(2.0 * step);
         let found = 10.0 * gradient[index];
         assert!((numeric - found).abs() < 1e-2 * largest, "{index}: {numeric} by differences, got {found}");

@@ -37,7 +37,7 @@ pub(crate) struct SynthArguments {
     /// Take at most the first N images, people or embeddings.
     #[arg(long, value_name = "N", conflicts_with = "classes")]
     pub(crate) count: Option<NonZeroUsize>,
-    /// What single values lie over: a fortieth of the paper's steps with more priors, or the paper's own.
+    /// What single values lie over: a seventieth of the paper's steps with more priors, or the paper's own.
     #[arg(long, value_enum, default_value = "fast", value_name = "PRESET")]
     pub(crate) preset: Preset,
     /// Change one value, such as `steps=500` or `distance=cosine` (else euclidean): a TOML value, else a string. May be
@@ -75,7 +75,7 @@ pub(crate) struct SynthArguments {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Preset {
-    /// A fortieth of the paper's steps, and faces that other networks recognise.
+    /// A seventieth of the paper's steps, and faces that other networks recognise.
     Fast,
     /// The paper's.
     Paper,
