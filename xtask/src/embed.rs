@@ -45,7 +45,7 @@ pub(crate) fn run(arguments: &EmbedArguments) -> anyhow::Result<()> {
     let net = Net::load(&arguments.net, &overrides)?;
     net.notes.iter().for_each(|note| eprintln!("{note}"));
     let images = images(&arguments.images)?;
-    let format = Format::of(&arguments.out).context("--out")?;
+    let format = Format::of(&arguments.out).with_context(|| format!("--out {}", arguments.out.display()))?;
     let run = Run {
         net: &net,
         images: &images,

@@ -36,7 +36,7 @@ impl Format {
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("npy") => Ok(Self::Npy),
             Some("safetensors") => Ok(Self::Safetensors),
-            _ => bail!("{}: expected a name that ends in .npy or .safetensors", path.display()),
+            _ => bail!("expected a name that ends in .npy or .safetensors"),
         }
     }
 

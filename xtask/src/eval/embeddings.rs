@@ -56,7 +56,7 @@ fn listed(stored: &Stored, path: &Path) -> anyhow::Result<Outcome> {
         |index: usize, name: &str| names.row(name).with_context(|| format!("{}: pair {}", path.display(), index + 1));
     let rows = list.pairs.iter().enumerate().map(|(index, pair)| Ok([row(index, &pair.a)?, row(index, &pair.b)?]));
     let rows = rows.collect::<anyhow::Result<Vec<[u32; 2]>>>()?;
-    let verified = verified(stored, &rows, &list)?;
+    let verified = verified(stored, &rows, &list, path)?;
     let hardest = verified.hardest()?;
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let mut outcome =
@@ -68,13 +68,13 @@ fn listed(stored: &Stored, path: &Path) -> anyhow::Result<Outcome> {
     Ok(outcome)
 }
 
-fn verified(stored: &Stored, rows: &[[u32; 2]], list: &PairList) -> anyhow::Result<Verified> {
+fn verified(stored: &Stored, rows: &[[u32; 2]], list: &PairList, path: &Path) -> anyhow::Result<Verified> {
     let rows_used: BTreeSet<u32> = rows.iter().flatten().copied().collect();
     let used: BTreeMap<u32, usize> = rows_used.into_iter().zip(0..).collect();
     let embeddings = UnitRows::new(stored, used.keys().copied().collect()).embeddings()?;
     let places: Vec<(usize, usize)> = rows.iter().map(|[a, b]| (used[a], used[b])).collect();
     let (distances, same, folds) = (embeddings.squared_distances(&places)?, list.same(), list.folds());
-    let verification = verify_folds(&distances, &same, &folds)?;
+    let verification = verify_folds(&distances, &same, &folds).with_context(|| path.display().to_string())?;
     Ok(Verified { verification, distances, same, folds })
 }
 

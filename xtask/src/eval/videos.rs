@@ -4,7 +4,6 @@
 use std::ops::Range;
 
 use anyhow::{Context, bail};
-use arcface_core::sphere;
 use serde_json::json;
 
 use super::faces::{Embedded, kept_path};
@@ -106,7 +105,7 @@ fn mean(stored: &Stored, frames: Range<usize>, norm: NormChoice) -> anyhow::Resu
     let mut sum = vec![0.0_f64; width];
     for (frame, row) in (first..).zip(values.chunks_exact(width)) {
         let row: Vec<f64> = row.iter().map(|value| f64::from(*value)).collect();
-        let length = sphere::norm(&row);
+        let length = row.iter().map(|value| value * value).sum::<f64>().sqrt();
         if !(0.0 < length && length < f64::INFINITY) {
             let path = stored.path().display();
             bail!("{path}: row {frame}: expected a finite embedding that is not zero, got one of length {length}");

@@ -19,7 +19,7 @@ fn commands_are_listed_with_a_line_each() {
 
     Commands:
       train   Train a network: without arguments a quick run on drawn faces
-      eval    Verify pairs of faces with a network
+      eval    Verify pairs of faces with a network, or run a protocol of the field
       embed   Write the embeddings of images into a file
       export  Write a network's weights for torch (`.pth`) or as `.safetensors`
       purify  Find wrong labels by the sub-centers of a run, and drop them
@@ -59,22 +59,33 @@ fn training_and_evaluation_tell_their_options() {
       -h, --help             Print help
     ");
     assert_snapshot!(help(&["eval"]), @r"
-    Verify pairs of faces with a network
+    Verify pairs of faces with a network, or run a protocol of the field
 
-    Usage: cargo xtask eval [OPTIONS] <NET>
+    Usage: cargo xtask eval [OPTIONS] <NET>...
+           cargo xtask eval <COMMAND>
+
+    Commands:
+      embeddings  Compare embeddings that are there already: pairs of a list, or all pairs
+      ijb         IJB-B and IJB-C: templates verified 1:1 and identified 1:N
+      megaface    MegaFace: faces searched among up to a million distractors, and verified against them
+      lfr-image   LFR2019-Image: all pairs of faces, and each with all distractors
+      lfr-video   LFR2019-Video: all pairs of videos, each the mean of its frames
+      ytf         YouTube Faces: listed pairs of videos, each the mean of its frames, by folds
+      compare     Put evaluations that were written with `--out` side by side in one table
 
     Arguments:
-      <NET>  A run's folder, a checkpoint or a weights file
+      <NET>...  A run's folder, a checkpoint or a weights file; several are compared
 
     Options:
           --images <DIR>      Folder of aligned faces that the pairs list speaks of; without it, for a run, what it was verified on
           --pairs <FILE>      Pairs list: LFW's `pairs.txt` or a CSV with the columns a, b, same
           --bin <FILE>        Verification set in one file, insightface's `.bin`, in place of images and pairs
+          --suite <DIR>       Folder of `.bin` files, which are verified one after the other and stand in one table
           --mirror[=<BOOL>]   Add the embedding of the mirror image [for a run as it was configured, else false] [possible values: true, false]
           --backbone <NAME>   The network of a file that does not say it
           --normalise <NAME>  How bytes become numbers where the file does not say it: 127.5, 128 or imagenet
           --batch-size <N>    Images per batch [default: 32]
-          --out <DIR>         Folder for the ROC, the histogram, the figures and a report
+          --out <DIR>         Folder for the plots, the figures and a report
           --json              Print one JSON document on stdout
       -h, --help              Print help
     ");
@@ -111,8 +122,9 @@ fn alignment_and_embedding_tell_their_options() {
 
     Options:
           --images <DIR|FILE>...  Folders of aligned faces, flat or with sub-folders, and single images
-          --out <FILE>            File to write, (N, D) in f32: `.npy` or `.safetensors`. The images stand in FILE.paths.txt, a line for each row
+          --out <FILE>            File to write, (N, D): `.npy` or `.safetensors`. The images stand in FILE.paths.txt, a line for each row
           --mirror                Add the embedding of the mirror image
+          --half                  Store half precision: half the room, and cosines that are off by less than 0.001
           --length <LENGTH>       Embeddings as the network gives them, or of length 1 [default: raw; with --mirror, as `eval` compares them, unit] [possible values: raw, unit]
           --on-corrupt <WHAT>     What becomes of an image that cannot be used: the end, or a line that names it [default: error] [possible values: error, skip]
           --backbone <NAME>       The network of a file that does not say it
@@ -154,6 +166,7 @@ fn comparisons_tell_their_options() {
     Commands:
       parity  Train the same beginnings here and in PyTorch (`ARCFACE_PYTHON`) and compare the losses of every step
       peer    Do the same work here and in PyTorch (`ARCFACE_PYTHON`) in turns, and compare time and memory
+      eval    Measure the protocols of `eval` beside numpy (`ARCFACE_PYTHON`) and beside the bare matrix product
 
     Options:
       -h, --help  Print help
@@ -201,10 +214,86 @@ fn ablations_tell_their_options() {
 
 #[test]
 fn protocols_tell_their_options_and_folders() {
-    assert_snapshot!(help(&["eval", "embeddings"]), @"");
-    assert_snapshot!(help(&["eval", "ijb"]), @"");
-    assert_snapshot!(help(&["eval", "megaface"]), @"");
-    assert_snapshot!(help(&["eval", "compare"]), @"");
+    assert_snapshot!(help(&["eval", "embeddings"]), @r"
+    Compare embeddings that are there already: pairs of a list, or all pairs
+
+    Usage: cargo xtask eval embeddings [OPTIONS] <FILE>
+
+    Arguments:
+      <FILE>  Embeddings (N, D): `.npy` or `.safetensors`, in single or half precision; FILE.paths.txt, where it is there, names their images, a line for each
+
+    Options:
+          --pairs <FILE>   Pairs list: LFW's `pairs.txt` or a CSV with the columns a, b, same and, if it has folds, fold. A face is the end of a path in FILE.paths.txt or, without that file, the number of a row
+          --labels <FILE>  Compare all pairs of rows, a line of this file saying whom a row shows
+          --all-pairs      Compare all pairs of rows; without --labels the folder of an image says whom it shows
+          --far <RATES>    False accept rates of all pairs [default: 1e-6,1e-5,1e-4,1e-3,1e-2,1e-1]
+          --out <DIR>      Folder for the plots, the figures and a report
+          --json           Print one JSON document on stdout
+      -h, --help           Print help
+    ");
+    assert_snapshot!(help(&["eval", "ijb"]), @r"
+    IJB-B and IJB-C: templates verified 1:1 and identified 1:N
+
+    Usage: cargo xtask eval ijb [OPTIONS] [NET]
+
+    Arguments:
+      [NET]  A run's folder, a checkpoint or a weights file
+
+    Options:
+          --dir <DIR>                Folder of the protocol; `--help` shows what it holds
+          --features <FILE>          Embeddings in place of NET's: `.npy` or `.safetensors`, with the images in FILE.paths.txt as `embed` writes it
+          --mirror[=<BOOL>]          Add the embedding of the mirror image [default: true] [possible values: true, false]
+          --cache <DIR>              Folder that keeps embeddings; the same command goes on with what is there [default: embeddings]
+          --half                     Keep them in half precision: half the room, and cosines that are off by less than 0.001
+          --backbone <NAME>          The network of a file that does not say it
+          --normalise <NAME>         How bytes become numbers where the file does not say it: 127.5, 128 or imagenet
+          --batch-size <N>           Images per batch [default: 32]
+          --workers <N>              Threads that read images ahead [default: 2]
+          --norm <NORM>              What the length of an image's embedding counts [default: kept] [possible values: kept, unit]
+          --detector-score[=<BOOL>]  Multiply the embedding of an image by its detector's score [default: true] [possible values: true, false]
+          --variants                 Also show what every other pooling comes to
+          --out <DIR>                Folder for the plots, the figures and a report
+          --json                     Print one JSON document on stdout
+      -h, --help                     Print help (see more with '--help')
+    ");
+    assert_snapshot!(help(&["eval", "megaface"]), @r"
+    MegaFace: faces searched among up to a million distractors, and verified against them
+
+    Usage: cargo xtask eval megaface [OPTIONS] [NET]
+
+    Arguments:
+      [NET]  A run's folder, a checkpoint or a weights file
+
+    Options:
+          --dir <DIR>             Folder of the protocol; `--help` shows what it holds
+          --features <FILE>       Embeddings in place of NET's: `.npy` or `.safetensors`, with the images in FILE.paths.txt as `embed` writes it
+          --mirror[=<BOOL>]       Add the embedding of the mirror image [default: true] [possible values: true, false]
+          --cache <DIR>           Folder that keeps embeddings; the same command goes on with what is there [default: embeddings]
+          --half                  Keep them in half precision: half the room, and cosines that are off by less than 0.001
+          --backbone <NAME>       The network of a file that does not say it
+          --normalise <NAME>      How bytes become numbers where the file does not say it: 127.5, 128 or imagenet
+          --batch-size <N>        Images per batch [default: 32]
+          --workers <N>           Threads that read images ahead [default: 2]
+          --refined               Leave out the faces that the lists of wrong ones in DIR name
+          --write-features <DIR>  Write a feature file for each face into this folder; `--features` takes such a folder too
+          --seed <SEED>           Another seed draws other distractors for the small numbers of them [default: 0]
+          --out <DIR>             Folder for the plots, the figures and a report
+          --json                  Print one JSON document on stdout
+      -h, --help                  Print help (see more with '--help')
+    ");
+    assert_snapshot!(help(&["eval", "compare"]), @r"
+    Put evaluations that were written with `--out` side by side in one table
+
+    Usage: cargo xtask eval compare [OPTIONS] <DIR|FILE>...
+
+    Arguments:
+      <DIR|FILE>...  Folders that evaluations were written into, or their `eval.json`
+
+    Options:
+          --out <DIR>  Folder for the plots, the figures and a report
+          --json       Print one JSON document on stdout
+      -h, --help       Print help
+    ");
     let folder = tempdir().unwrap();
     for (protocol, expected) in [
         ("ijb", "DIR/meta/ijbc_face_tid_mid.txt"),

@@ -102,8 +102,8 @@ fn complaints() {
     let words = |words: &[&str]| fail(xtask(folder.path()).arg("eval").args(words));
     std::fs::create_dir(folder.path().join("empty")).unwrap();
     std::fs::write(folder.path().join("other.json"), "{}").unwrap();
-    assert_snapshot!(words(&["net", "--suite", "empty"]), @"");
-    assert_snapshot!(words(&["net", "--suite", "nowhere"]), @"");
-    assert_snapshot!(words(&["compare", "empty"]), @"");
-    assert_snapshot!(words(&["compare", "other.json"]), @"");
+    assert_snapshot!(words(&["net", "--suite", "empty"]), @"error: empty: expected verification sets (.bin), found none");
+    assert_snapshot!(words(&["net", "--suite", "nowhere"]), @"error: nowhere: No such file or directory (os error 2)");
+    assert_snapshot!(words(&["compare", "empty"]), @"error: empty: expected the folder of an evaluation (`eval … --out DIR`), found no eval.json in it");
+    assert_snapshot!(words(&["compare", "other.json"]), @"error: other.json: not written by `eval … --out`: expected the name of a network, found none");
 }

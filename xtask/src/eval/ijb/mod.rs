@@ -47,7 +47,8 @@ pub(super) fn run(arguments: &IjbArguments) -> anyhow::Result<()> {
         let listed = templates.listed(&lists.pairs()?).with_context(|| lists.pairs_path().display().to_string())?;
         let ListedPairs { pairs, same } = &listed;
         let parts = [Pairs::Listed { embeddings: templates.embeddings(), pairs, same }];
-        rates.add(&name(config), tar_at_far(&parts, &FARS)?);
+        let found = tar_at_far(&parts, &FARS).with_context(|| lists.pairs_path().display().to_string())?;
+        rates.add(&name(config), found);
         if index == 0 {
             let number = templates.len();
             outcome.lead = format!("{} pairs of {number} templates made of {} images", pairs.len(), rows.len());
@@ -112,8 +113,8 @@ fn templates(lists: &Lists<'_>, stored: &Stored, rows: &[u32], config: PoolingCo
         let first = batch * BATCH;
         let values = stored.gather(rows)?;
         let added = pooling.add_all(first, &values, &scores[first..first + rows.len()]);
-        // Image i is line i + 1 of the lists.
-        added.with_context(|| format!("{} by {}", stored.path().display(), lists.members_path().display()))?;
+        let (file, list) = (stored.path(), lists.members_path());
+        added.with_context(|| format!("{} by {}, whose first line is image 0", file.display(), list.display()))?;
     }
     Ok(pooling.finish()?)
 }

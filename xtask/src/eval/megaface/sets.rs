@@ -160,9 +160,9 @@ impl Set<'_> {
             let end = path.rfind('/').filter(|end| start < *end);
             end.map(|end| start..end)
         };
-        let persons = self.paths.iter().map(|path| person(path).map(|range| &path[range]));
-        let persons: Option<Vec<&str>> = persons.collect();
-        persons.with_context(|| format!("expected {PROBE_LAYOUT}, found an image in no folder of a person"))
+        let expected = |path: &String| format!("{path}: expected {PROBE_LAYOUT}, found it in no folder of a person");
+        let persons = self.paths.iter().map(|path| Ok(&path[person(path).with_context(|| expected(path))?]));
+        persons.collect()
     }
 }
 
