@@ -191,7 +191,7 @@ fn speed_is_compared_on_all_kinds_of_work() {
     let Some(_) = python() else { return };
     let folder = tempdir().unwrap();
     let mut command = xtask(folder.path());
-    let only = "trial-train,trial-infer,trial-head,trial-loader";
+    let only = "trial-train,trial-infer,trial-head,trial-invert,trial-loader";
     command.args(["bench", "peer", "--only", only, "--rounds", "1", "--threads", "1", "--json"]);
     let output = succeed(&mut command);
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -213,7 +213,7 @@ fn speed_is_compared_on_all_kinds_of_work() {
 fn an_unknown_work_is_answered_with_the_known_ones() {
     let folder = tempdir().unwrap();
     let error = fail(xtask(folder.path()).args(["bench", "peer", "--only", "train-resnet"]));
-    insta::assert_snapshot!(error, @"error: --only train-resnet: no work of that name; known: train-iresnet50-16, memory-iresnet50-16, train-iresnet18-32, train-mobilefacenet-32, train-mobilefacenet-128, infer-iresnet50-16, infer-iresnet50-1, infer-mobilefacenet-32, infer-mobilefacenet-1, head-100000, head-100000-memory, head-1000000, head-1000000-memory, loader-folder, loader-record, trial-train, trial-infer, trial-head, trial-loader");
+    insta::assert_snapshot!(error, @"error: --only train-resnet: no work of that name; known: train-iresnet50-16, memory-iresnet50-16, train-iresnet18-32, train-mobilefacenet-32, train-mobilefacenet-128, infer-iresnet50-16, infer-iresnet50-1, infer-mobilefacenet-32, infer-mobilefacenet-1, head-100000, head-100000-memory, head-1000000, head-1000000-memory, invert-y1-16, invert-iresnet18-16, loader-folder, loader-record, trial-train, trial-infer, trial-head, trial-invert, trial-loader");
     let error = fail(xtask(folder.path()).args(["bench", "peer", "--quick"]).env_remove("ARCFACE_PYTHON"));
     assert!(error.starts_with("error: ARCFACE_PYTHON: expected the path of a Python"), "{error}");
 }
