@@ -196,7 +196,7 @@ fn speed_is_compared_on_all_kinds_of_work() {
     let output = succeed(&mut command);
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
     let rows = document["rows"].as_array().unwrap();
-    assert_eq!(rows.len(), 4, "{document}");
+    assert_eq!(rows.len(), 5, "{document}");
     for row in rows {
         let (ours, peer) = (row["ours"].as_f64().unwrap(), row["peer"]["value"].as_f64().unwrap());
         assert!((row["value"].as_f64().unwrap() - peer / ours).abs() < 1e-9 * peer / ours, "{row}");

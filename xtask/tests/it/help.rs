@@ -213,6 +213,40 @@ fn ablations_tell_their_options() {
 }
 
 #[test]
+fn inversions_tell_their_options() {
+    assert_snapshot!(help(&["synth"]), @r"
+    Make faces from a network: of its classes, of images or of embeddings
+
+    Usage: cargo xtask synth [OPTIONS] <--classes <CLASSES>|--images <DIR|FILE>...|--embeddings <FILE>|--held-out> <NET>
+
+    Arguments:
+      <NET>  A run's folder, a checkpoint or a weights file
+
+    Options:
+          --classes <CLASSES>     Classes of a run or checkpoint by their numbers, and ranges of them, such as `0,5,9` or `0-63`
+          --images <DIR|FILE>...  Folders of aligned faces and single ones, whose embeddings are aimed at
+          --embeddings <FILE>     Embeddings to aim at, (N, D) in f32 as `embed` writes them: `.npy` or `.safetensors`
+          --pairs <FILE>          Pairs of the faces in --images, LFW's `pairs.txt` or a CSV: one face of each person is aimed at, and what is made is to pass for another of the same person
+          --held-out              The same of the pairs that a run was verified on
+          --judge <NET>           Another network that judges what was made: a run's folder, a checkpoint or a weights file. May be repeated
+          --per-class <N>         Images of each class [default: 1]
+          --count <N>             Take at most the first N images, people or embeddings
+          --preset <PRESET>       What single values lie over: a seventieth of the paper's steps with more priors, or the paper's own [default: fast] [possible values: fast, paper]
+          --set <KEY=VALUE>       Change one value, such as `steps=500` or `distance=cosine` (else euclidean): a TOML value, else a string. May be repeated
+          --without-prior         Leave the statistics of the batch norms out: for a network without them, or to see what they do
+          --seed <SEED>           Another seed begins with other noise [default: 0]
+          --batch-size <N>        Images that are made together, at most; the statistics are over them [default: 64]
+          --frames <N>            Keep all images as they are at N times, evenly over the steps [default: 0; with --animation 20]
+          --animation             Write the frames as one animated PNG
+          --backbone <NAME>       The network of a file that does not say it
+          --normalise <NAME>      How bytes become numbers where the file does not say it: 127.5, 128 or imagenet
+          --out <DIR>             Folder to write, new or begun by the same command [default: synth/NAME, after the network]
+          --json                  Print the summary as one JSON document on stdout
+      -h, --help                  Print help (see more with '--help')
+    ");
+}
+
+#[test]
 fn protocols_tell_their_options_and_folders() {
     assert_snapshot!(help(&["eval", "embeddings"]), @r"
     Compare embeddings that are there already: pairs of a list, or all pairs

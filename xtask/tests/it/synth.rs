@@ -96,6 +96,37 @@ fn faces_are_made_from_faces_and_judged_as_they_are_written() {
     assert!(pictures(&at("other")).iter().all(|(name, bytes)| before[name] != *bytes));
 }
 
+/// The judge is the network itself, so that both must say the same.
+#[test]
+fn networks_judge_whether_faces_pass_for_people() {
+    let folder = trained();
+    let weights = "runs/one/weights.safetensors";
+    let arguments = ["--held-out", "--count", "3", "--set", "steps=20", "--judge", weights, "--out", "people"];
+    let summary = document(&mut synth(folder.path(), "runs/one", &arguments));
+    let judges = summary["judges"].as_array().unwrap();
+    assert_eq!((judges.len(), &judges[0]["made"], &judges[0]["cosine"]), (2, &judges[1]["made"], &judges[1]["cosine"]));
+    let value = |figure: &Value| figure["value"].as_f64().unwrap();
+    let images = summary["images"].as_array().unwrap();
+    let mean = images.iter().map(|image| image["cosine"].as_f64().unwrap()).sum::<f64>() / images.len() as f64;
+    assert!((value(&judges[0]["cosine"]) - mean).abs() < 1e-6, "{judges:?}, {mean}");
+    for who in ["made", "real"] {
+        let (passing, people) = (&judges[0][who], images.len() as f64);
+        let accepted = value(&passing["verified"]) * people;
+        assert!((accepted - accepted.round()).abs() < 1e-9 && passing["false_accepts"].as_f64().unwrap() <= 1.0);
+        assert!(passing["verified"]["interval"]["low"].as_f64().unwrap() <= value(&passing["verified"]));
+    }
+    // Too few for a covariance of 128 dimensions.
+    assert!(judges[0]["frechet"].is_null());
+    // The same faces as files, with the pairs as a list.
+    let pairs = ["data", "pairs", "faces", "--count", "6", "--folds", "1", "--out", "pairs.csv"];
+    succeed(xtask(folder.path()).args(pairs));
+    let listed = ["--images", "faces", "--pairs", "pairs.csv", "--set", "steps=2", "--out", "listed"];
+    let output = succeed(&mut synth(folder.path(), weights, &listed));
+    let words = String::from_utf8(output.stdout).unwrap();
+    assert!(words.contains("verified by it") && words.contains("taken for others"), "{words}");
+    assert_eq!(json(folder.path().join("listed/summary.json"))["images"].as_array().unwrap().len(), 2);
+}
+
 #[test]
 fn classes_are_made_by_the_loss_of_the_run() {
     let folder = trained();
@@ -224,5 +255,9 @@ fn what_cannot_be_made() {
     write("zero.npy", &[[1.0; 128], [0.0; 128]].concat(), 128);
     assert_snapshot!(words("runs/one", &["--embeddings", "zero.npy"]), @"error: zero.npy: row 1: expected an embedding of finite length above 0, got length 0");
     assert_snapshot!(words("runs/one", &["--images", "faces", "--out", "faces"]), @"error: --out faces: expected a new or empty folder, or one that the same command has begun, found other content; choose another name");
+    fs::copy(folder.path().join("runs/one/weights.safetensors"), folder.path().join("bare.safetensors")).unwrap();
+    assert_snapshot!(words("bare.safetensors", &["--held-out"]), @"error: bare.safetensors: --held-out goes with a run, whose own pairs it means; give --images and --pairs");
+    assert_snapshot!(words("runs/one", &["--images", "faces", "torn.png", "--pairs", "pairs.csv"]), @"error: --pairs: expected one folder of faces with it, --images DIR, got 2");
+    assert_snapshot!(words("runs/one", &["--images", "faces", "--judge", "nowhere"]), @"error: --judge: nowhere: No such file or directory (os error 2)");
     assert!(!folder.path().join("synth").exists());
 }

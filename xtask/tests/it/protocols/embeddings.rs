@@ -4,7 +4,7 @@ use std::fs;
 
 use tempfile::tempdir;
 
-use super::{all_pairs, assert_rates, drawn_faces, eval, face, figure, wide, write};
+use super::{all_pairs, assert_rates, drawn_faces, eval, face, figure, lines, wide, write};
 use crate::report::assert_shown;
 use crate::tiny::{succeed, train, xtask};
 
@@ -15,7 +15,7 @@ fn all_pairs_have_the_rates_of_a_plain_computation() {
     let rows: Vec<Vec<f32>> = images.iter().map(|&(person, image)| face(person, image)).collect();
     let names: Vec<String> = images.iter().map(|(person, image)| format!("faces/p{person}/{image}.jpg")).collect();
     write(&folder.path().join("e.npy"), &rows, &names);
-    let labels: String = images.iter().map(|(person, _)| format!("person {person}\n")).collect();
+    let labels = lines(images.iter().map(|(person, _)| format!("person {person}")));
     fs::write(folder.path().join("labels.txt"), labels).unwrap();
     let by_label = eval(folder.path(), &["embeddings", "e.npy", "--labels", "labels.txt", "--out", "out"]);
     let persons: Vec<usize> = images.iter().map(|(person, _)| *person).collect();
@@ -67,8 +67,8 @@ fn rows_without_names_are_called_by_their_numbers() {
     let folder = tempdir().unwrap();
     let rows: Vec<Vec<f32>> = (0..8).map(|row| face(row / 2, row % 2)).collect();
     write(&folder.path().join("e.npy"), &rows, &[]);
-    let genuine: String = (0..4).map(|person| format!("{},{},1\n", 2 * person, 2 * person + 1)).collect();
-    let impostors: String = (0..4).map(|person| format!("{},{},0\n", 2 * person, (2 * person + 3) % 8)).collect();
+    let genuine = lines((0..4).map(|person| format!("{},{},1", 2 * person, 2 * person + 1)));
+    let impostors = lines((0..4).map(|person| format!("{},{},0", 2 * person, (2 * person + 3) % 8)));
     fs::write(folder.path().join("pairs.csv"), format!("a,b,same\n{genuine}{impostors}")).unwrap();
     let document = eval(folder.path(), &["embeddings", "e.npy", "--pairs", "pairs.csv"]);
     let entry = &document["details"]["benchmarks"][0];

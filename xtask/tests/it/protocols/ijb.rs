@@ -25,7 +25,7 @@ struct Member {
 
 /// One to five images of each template, the third and fourth of one video.
 fn members() -> Vec<Member> {
-    let images = |template: usize| (0..1 + template % 5).map(move |image| (template, image));
+    let images = |template: usize| (0..=(template % 5)).map(move |image| (template, image));
     let member = |(number, (template, image)): (usize, (usize, usize))| Member {
         template,
         media: if image == 3 { 1002 } else { 1000 + image },
@@ -48,7 +48,7 @@ fn lists(folder: &Path, members: &[Member], image: impl Fn(usize) -> String, lan
         lines(&|number, member| format!("{} {} {}", image(number), member.template, member.media)),
     );
     write("name_5pts_score.txt", lines(&|number, member| format!("{} {landmarks} {}", image(number), member.score)));
-    let pairs: String = pairs().iter().map(|(a, b, same)| format!("{a} {b} {}\n", u8::from(*same))).collect();
+    let pairs = crate::protocols::lines(pairs().iter().map(|(a, b, same)| format!("{a} {b} {}", u8::from(*same))));
     write("template_pair_label.txt", pairs);
     let subjects = |templates: &[usize]| -> String {
         let line = |template: &usize| format!("{template},{}\n", template % SUBJECTS);

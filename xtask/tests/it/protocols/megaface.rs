@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 use tempfile::tempdir;
 
-use super::{assert_near, assert_rates, cosine, drawn_faces, eval, face, figure, files, wide, write};
+use super::{assert_near, assert_rates, cosine, drawn_faces, eval, face, figure, files, lines, wide, write};
 use crate::report::assert_shown;
 use crate::tiny::{succeed, train};
 
@@ -19,9 +19,9 @@ fn sets() -> (Vec<Vec<f32>>, Vec<String>) {
     let probes = (0..PERSONS).flat_map(|person| (0..IMAGES).map(move |image| (person, image)));
     let distractors = (0..DISTRACTORS).map(|number| (100 + number, 0));
     let faces: Vec<(usize, usize)> = probes.chain(distractors).collect();
-    let name = |&(person, image): &(usize, usize)| match person < PERSONS {
-        true => format!("x/facescrub/p{person}/{image}.jpg"),
-        false => format!("x/megaface/{}/{person}.jpg", person % 7),
+    let name = |&(person, image): &(usize, usize)| {
+        let distractor = || format!("x/megaface/{}/{person}.jpg", person % 7);
+        if person < PERSONS { format!("x/facescrub/p{person}/{image}.jpg") } else { distractor() }
     };
     (faces.iter().map(|&(person, image)| face(person, image)).collect(), faces.iter().map(name).collect())
 }
@@ -73,7 +73,7 @@ fn wrong_faces_are_left_out() {
     let wrong = [3, 17, 44, 45, 99];
     let listed = |from: usize, to: usize| -> String {
         let own = wrong.iter().filter(|row| from <= **row && **row < to);
-        own.map(|row| format!("{}\n", names[*row].split_once("/").unwrap().1.split_once('/').unwrap().1)).collect()
+        lines(own.map(|row| names[*row].splitn(3, '/').last().unwrap().to_owned()))
     };
     let probes = PERSONS * IMAGES;
     fs::write(folder.path().join("facescrub_noises.txt"), "# wrong\n".to_owned() + &listed(0, probes)).unwrap();

@@ -40,9 +40,12 @@ fn write(path: &Path, rows: &[Vec<f32>], names: &[String]) {
     bytes.extend(rows.iter().flatten().flat_map(|value| value.to_le_bytes()));
     fs::write(path, bytes).unwrap();
     if !names.is_empty() {
-        let lines: String = names.iter().map(|name| format!("{name}\n")).collect();
-        fs::write(format!("{}.paths.txt", path.display()), lines).unwrap();
+        fs::write(format!("{}.paths.txt", path.display()), lines(names.iter().cloned())).unwrap();
     }
+}
+
+fn lines(lines: impl Iterator<Item = String>) -> String {
+    lines.map(|line| line + "\n").collect()
 }
 
 fn unit(row: &[f64]) -> Vec<f64> {
@@ -123,9 +126,10 @@ fn files(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        match path.is_dir() {
-            true => found.extend(files(&path)),
-            false => found.push(path.display().to_string()),
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push(path.display().to_string());
         }
     }
     found.sort();
