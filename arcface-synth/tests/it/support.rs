@@ -21,6 +21,7 @@ pub(crate) fn everything() -> InversionConfig {
         steps: 8,
         learning_rate: 0.05,
         levels: 3,
+        flip: 0.5,
         coarse: vec![Coarse { factor: 4, share: 0.25 }, Coarse { factor: 2, share: 0.25 }],
         ..InversionConfig::fast()
     }
