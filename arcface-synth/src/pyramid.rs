@@ -114,7 +114,7 @@ mod tests {
         let found = change(2, &checkerboard, 8);
         let interior = (3..5).flat_map(|row| (3..5).map(move |column| 8 * row + column));
         assert!(
-            interior.clone().all(|at| (found[at].abs() - 0.5).abs() < 1e-5 && found[at] * checkerboard[at] > 0.0),
+            interior.clone().all(|at| (found[at].abs() - 0.5).abs() < 1e-5 && 0.0 < found[at] * checkerboard[at]),
             "{found:?}"
         );
     }

@@ -1,26 +1,26 @@
 //! Names of embeddings: which row of a file a list means by a path or a number.
 //! Knows no list and no embedding.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use anyhow::bail;
 
 /// Rows by name: a path, any end of it, either without the ending of an image; or the row's number.
 pub(super) struct Names {
     /// `None` where two rows end so.
-    rows: HashMap<String, Option<u32>>,
+    rows: BTreeMap<String, Option<u32>>,
     number: usize,
 }
 
 impl Names {
     /// Rows that are called by their numbers alone, of which there are `number`.
     pub(super) fn numbered(number: usize) -> Self {
-        Self { rows: HashMap::new(), number }
+        Self { rows: BTreeMap::new(), number }
     }
 
     /// Rows with a path each.
     pub(super) fn new(paths: &[String]) -> Self {
-        let mut rows: HashMap<String, Option<u32>> = HashMap::new();
+        let mut rows: BTreeMap<String, Option<u32>> = BTreeMap::new();
         for (row, path) in (0..).zip(paths) {
             for end in ends(path) {
                 rows.entry(end.to_owned())

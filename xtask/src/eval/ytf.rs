@@ -1,7 +1,7 @@
 //! `cargo xtask eval ytf`: pairs of videos in folds, as of YouTube Faces.
 //! Knows no network; embeddings come from elsewhere.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -82,7 +82,7 @@ fn pair(line: &str) -> Option<Pair> {
 
 /// The videos of each pair.
 fn places(list: &PairList, videos: &Videos) -> anyhow::Result<Vec<(usize, usize)>> {
-    let known: HashMap<&str, usize> = videos.names.iter().map(String::as_str).zip(0..).collect();
+    let known: BTreeMap<&str, usize> = videos.names.iter().map(String::as_str).zip(0..).collect();
     let place = |index: usize, name: &str| {
         let place = known.get(name).copied();
         place.with_context(|| format!("pair {}: expected a video that has frames, got `{name}`", index + 1))

@@ -1,6 +1,8 @@
 //! People of a list of pairs: one face of each is aimed at, and what is made is to pass for another of the same person.
 //! Knows no network.
 
+use std::collections::BTreeMap;
+
 use anyhow::bail;
 use arcface_data::PairSet;
 
@@ -15,14 +17,15 @@ pub(super) struct People {
 }
 
 impl People {
-    /// At most `count` people of `set`. Whoever genuine pairs join is one person.
+    /// At most `count` people of `set`. Whoever genuine pairs join is one person, and whoever lies in one folder, unless
+    /// folders hold several people.
     ///
     /// # Errors
     /// If there are fewer than two with a genuine pair.
     pub(super) fn of(set: PairSet, count: usize) -> anyhow::Result<Self> {
         let genuine: Vec<[usize; 2]> =
             set.positions.iter().zip(set.list.same()).filter(|(_, same)| *same).map(|(pair, _)| *pair).collect();
-        let persons = joined(set.images.len(), &genuine);
+        let persons = joined(set.images.len(), &[&genuine[..], &of_folders(&set)].concat());
         let mut is_taken = vec![false; set.images.len()];
         let (mut aimed, mut others) = (Vec::new(), Vec::new());
         for &[a, b] in &genuine {
@@ -39,6 +42,19 @@ impl People {
         }
         Ok(Self { set, aimed, others })
     }
+}
+
+/// Faces of one folder by their keys, each with the first of it; none if an impostor pair lies in a folder.
+fn of_folders(set: &PairSet) -> Vec<[usize; 2]> {
+    let folder = |key: &str| key.rsplit_once('/').map(|(folder, _)| folder.to_owned());
+    let of_pairs = || set.list.pairs.iter().zip(&set.positions);
+    if of_pairs().any(|(pair, _)| !pair.same && folder(&pair.a).is_some_and(|of_a| folder(&pair.b) == Some(of_a))) {
+        return Vec::new();
+    }
+    let mut first = BTreeMap::new();
+    let keys = of_pairs().flat_map(|(pair, places)| [(&pair.a, places[0]), (&pair.b, places[1])]);
+    let known = keys.filter_map(|(key, place)| Some((folder(key)?, place)));
+    known.map(|(folder, place)| [*first.entry(folder).or_insert(place), place]).collect()
 }
 
 /// Of every face the first face that pairs join it with.
@@ -84,6 +100,19 @@ mod tests {
         let people = People::of(set(&pairs), 10).unwrap();
         assert_eq!((people.aimed, people.others), (vec![1, 3, 8], vec![2, 4, 9]));
         assert_eq!(People::of(set(&pairs), 2).unwrap().aimed, [1, 3]);
+    }
+
+    #[test]
+    fn a_folder_is_a_person_unless_it_holds_several() {
+        let in_folders = |folders: [&str; 4], impostor: bool| {
+            let mut set = set(&[(0, 1, true), (2, 3, true), (4, 5, true), (6, 7, !impostor)]);
+            for (pair, folder) in set.list.pairs.iter_mut().zip(folders) {
+                (pair.a, pair.b) = (format!("{folder}/{}", pair.a), format!("{folder}/{}", pair.b));
+            }
+            People::of(set, 9).unwrap().aimed
+        };
+        assert_eq!(in_folders(["x", "x", "y", "z"], false), [0, 4, 6]);
+        assert_eq!(in_folders(["x", "x", "x", "x"], true), [0, 2, 4]);
     }
 
     #[test]

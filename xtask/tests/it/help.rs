@@ -290,6 +290,10 @@ fn protocols_tell_their_options_and_folders() {
           --json                     Print one JSON document on stdout
       -h, --help                     Print help (see more with '--help')
     ");
+}
+
+#[test]
+fn megaface_and_comparing_tell_their_options() {
     assert_snapshot!(help(&["eval", "megaface"]), @r"
     MegaFace: faces searched among up to a million distractors, and verified against them
 
