@@ -36,6 +36,16 @@ pub struct Pair {
     pub fold: usize,
 }
 
+/// The folder in the key of a face, which by custom is its person: `anna` of `anna/anna_0001`.
+///
+/// ```
+/// use arcface_data::pairs::folder;
+/// assert_eq!([folder("anna/anna_0001"), folder("0001.png")], [Some("anna"), None]);
+/// ```
+pub fn folder(key: &str) -> Option<&str> {
+    key.rsplit_once('/').map(|(folder, _)| folder)
+}
+
 /// Pairs in the order of their list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PairList {

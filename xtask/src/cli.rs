@@ -11,8 +11,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use eval::{
     CompareArguments, EmbeddingsArguments, EvalArguments, EvalBenchArguments, EvalCommand, EvalOutput,
-    EvalPairsArguments, FaceArguments, IjbArguments, LfrImageArguments, LfrVideoArguments, MegafaceArguments,
-    NormChoice, YtfArguments,
+    EvalPairsArguments, FaceArguments, IjbArguments, LfrImageArguments, MegafaceArguments, NormChoice, VideoArguments,
 };
 pub(crate) use synth::{Preset, SynthArguments};
 

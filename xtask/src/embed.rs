@@ -50,7 +50,7 @@ pub(crate) fn run(arguments: &EmbedArguments) -> anyhow::Result<()> {
         net: &net,
         images: &images,
         source: Arc::new(FileSource::new(images.iter().map(PathBuf::from).collect())),
-        presentation: presentation(&net, arguments),
+        presentation: Presentation::to(&net, arguments.mirror.into(), arguments.batch_size, arguments.workers),
         length: length(arguments),
         element: if arguments.half { Element::Half } else { Element::Single },
     };
@@ -200,17 +200,6 @@ pub(crate) fn images(arguments: &[PathBuf]) -> anyhow::Result<Vec<String>> {
         bail!("{broken:?}: expected a path without line breaks; rename it");
     }
     Ok(images)
-}
-
-fn presentation(net: &Net, arguments: &EmbedArguments) -> Presentation {
-    Presentation {
-        mirror: arguments.mirror.into(),
-        normalisation: net.normalisation,
-        batch_size: arguments.batch_size,
-        image_size: net.backbone.config().input_size,
-        workers: arguments.workers,
-        cache_bytes: 0,
-    }
 }
 
 fn length(arguments: &EmbedArguments) -> EmbeddingLength {

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
+use arcface_data::pairs::folder;
 use arcface_data::{Batch, Loader, LoaderConfig, PairSet, Source};
 use arcface_models::Backbone;
 
@@ -54,7 +55,7 @@ impl Faces {
         let mut folders = vec![""; set.images.len()];
         for (pair, places) in set.list.pairs.iter().zip(&set.positions) {
             for (key, place) in [&pair.a, &pair.b].into_iter().zip(places) {
-                folders[*place] = key.rsplit_once('/')?.0;
+                folders[*place] = folder(key)?;
             }
         }
         let people: BTreeSet<&str> = folders.iter().copied().collect();

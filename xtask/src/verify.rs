@@ -16,6 +16,7 @@ use arcface_models::{Backbone, Inference};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::net::Net;
 use crate::report::HARDEST;
 use crate::sources::available_pairs;
 use crate::{interrupt, outcomes, output};
@@ -47,6 +48,12 @@ pub(crate) struct Presentation {
 }
 
 impl Presentation {
+    /// As `net` takes them.
+    pub(crate) fn to(net: &Net, mirror: Mirror, batch_size: usize, workers: usize) -> Self {
+        let (normalisation, image_size) = (net.normalisation, net.backbone.config().input_size);
+        Self { mirror, normalisation, batch_size, image_size, workers, cache_bytes: 0 }
+    }
+
     /// How their batches are made.
     pub(crate) fn loader(&self) -> LoaderConfig {
         LoaderConfig {

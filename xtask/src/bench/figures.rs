@@ -6,6 +6,7 @@ use std::fmt::Write;
 
 use anyhow::bail;
 use arcface_data::PairSet;
+use arcface_data::pairs::folder;
 use arcface_eval::roc::Bootstrap;
 use arcface_eval::{AllPairs, Embeddings, Estimate, verify_folds};
 use rayon::prelude::*;
@@ -116,7 +117,7 @@ impl Material {
 
 /// `anna` of `anna/anna_0001`.
 fn identity(key: &str) -> &str {
-    key.rsplit_once('/').map_or(key, |(folder, _)| folder)
+    folder(key).unwrap_or(key)
 }
 
 impl Report {

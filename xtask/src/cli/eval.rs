@@ -31,10 +31,10 @@ pub(crate) enum EvalCommand {
     LfrImage(LfrImageArguments),
     /// LFR2019-Video: all pairs of videos, each the mean of its frames.
     #[command(after_long_help = layout::LFR_VIDEO)]
-    LfrVideo(LfrVideoArguments),
+    LfrVideo(VideoArguments),
     /// YouTube Faces: listed pairs of videos, each the mean of its frames, by folds.
     #[command(after_long_help = layout::YTF)]
-    Ytf(YtfArguments),
+    Ytf(VideoArguments),
     /// Put evaluations that were written with `--out` side by side in one table.
     Compare(CompareArguments),
 }
@@ -183,18 +183,7 @@ pub(crate) struct LfrImageArguments {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct LfrVideoArguments {
-    #[command(flatten)]
-    pub(crate) faces: FaceArguments,
-    /// What the length of a frame's embedding counts.
-    #[arg(long, value_enum, default_value = "kept", value_name = "NORM")]
-    pub(crate) norm: NormChoice,
-    #[command(flatten)]
-    pub(crate) output: EvalOutput,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct YtfArguments {
+pub(crate) struct VideoArguments {
     #[command(flatten)]
     pub(crate) faces: FaceArguments,
     /// What the length of a frame's embedding counts.

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use arcface_data::PairList;
+use arcface_data::pairs::folder;
 use arcface_eval::report::{HardPair, ShownPair};
 use arcface_eval::scores::Faces;
 use arcface_eval::{Pairs, tar_at_far, verify_folds};
@@ -121,8 +122,7 @@ fn read_labels(stored: &Stored, path: &Path) -> anyhow::Result<Vec<u32>> {
 /// The identity of each row by the folder of its image.
 fn folders(stored: &Stored) -> anyhow::Result<Vec<u32>> {
     let names = stored.names()?;
-    let folder = |name: &String| name.rsplit_once('/').map(|(folder, _)| folder.to_owned());
-    let folders: Option<Vec<String>> = names.iter().map(folder).collect();
+    let folders: Option<Vec<String>> = names.iter().map(|name| folder(name).map(str::to_owned)).collect();
     let folders = folders.context("--all-pairs: expected images in a folder for each identity; else give --labels")?;
     Ok(numbered(&folders.iter().map(String::as_str).collect::<Vec<_>>()))
 }

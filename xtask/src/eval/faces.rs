@@ -125,7 +125,7 @@ impl Embedded {
             net: &network,
             images: &images.paths,
             source: images.source.clone(),
-            presentation: presentation(arguments, &network),
+            presentation: Presentation::to(&network, arguments.mirror.into(), arguments.batch_size, arguments.workers),
             length: EmbeddingLength::Raw,
             element: if arguments.half { Element::Half } else { Element::Single },
         };
@@ -159,15 +159,4 @@ pub(super) fn kept_path(arguments: &FaceArguments, what: &str, key: &str) -> any
     let folder = &arguments.cache;
     std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     Ok(folder.join(format!("{what}-{}.safetensors", Digest::of(key.as_bytes()))))
-}
-
-fn presentation(arguments: &FaceArguments, net: &Net) -> Presentation {
-    Presentation {
-        mirror: arguments.mirror.into(),
-        normalisation: net.normalisation,
-        batch_size: arguments.batch_size,
-        image_size: net.backbone.config().input_size,
-        workers: arguments.workers,
-        cache_bytes: 0,
-    }
 }

@@ -14,7 +14,7 @@ use super::faces::{Embedded, Images, paths_below};
 use super::page::Outcome;
 use super::rates::Rates;
 use super::videos::Videos;
-use crate::cli::{FaceArguments, LfrImageArguments, LfrVideoArguments};
+use crate::cli::{FaceArguments, LfrImageArguments, VideoArguments};
 use crate::embed::stored::UnitRows;
 
 /// The rate of LFR2019-Image, and those that smaller sets can show.
@@ -68,7 +68,7 @@ pub(super) fn images(arguments: &LfrImageArguments) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// If frames or embeddings cannot be read.
-pub(super) fn videos(arguments: &LfrVideoArguments) -> anyhow::Result<()> {
+pub(super) fn videos(arguments: &VideoArguments) -> anyhow::Result<()> {
     let embedded = frames(&arguments.faces, "lfr-video", "videos", VIDEOS)?;
     let videos = Videos::new(&arguments.faces, "lfr-video", &embedded, arguments.norm)?;
     let identities = numbered(&videos.persons());

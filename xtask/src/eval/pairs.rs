@@ -72,15 +72,7 @@ pub(super) fn mirror_of(arguments: &EvalPairsArguments, path: &Path) -> anyhow::
 /// # Errors
 /// As [`Verifier::new`].
 pub(super) fn verifier(net: &Net, set: PairSet, mirror: Mirror, batch_size: usize) -> anyhow::Result<Verifier> {
-    let presentation = Presentation {
-        mirror,
-        normalisation: net.normalisation,
-        batch_size,
-        image_size: net.backbone.config().input_size,
-        workers: WORKERS,
-        cache_bytes: 0,
-    };
-    Verifier::new(set, presentation)
+    Verifier::new(set, Presentation::to(net, mirror, batch_size, WORKERS))
 }
 
 /// Verifies with a bar of progress.

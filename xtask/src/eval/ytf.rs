@@ -14,7 +14,7 @@ use super::faces::folder;
 use super::lfr::frames;
 use super::page;
 use super::videos::Videos;
-use crate::cli::YtfArguments;
+use crate::cli::VideoArguments;
 use crate::embed::stored::UnitRows;
 use crate::verify::Verified;
 
@@ -24,7 +24,7 @@ const FRAMES: &str = "frames as frames/PERSON/VIDEO/FRAME.jpg";
 ///
 /// # Errors
 /// If the list, frames or embeddings cannot be read, or a pair names a video that is not there.
-pub(super) fn run(arguments: &YtfArguments) -> anyhow::Result<()> {
+pub(super) fn run(arguments: &VideoArguments) -> anyhow::Result<()> {
     let path = folder(&arguments.faces)?.join("splits.txt");
     let list = read(&path)?;
     let embedded = frames(&arguments.faces, "ytf", "frames", FRAMES)?;

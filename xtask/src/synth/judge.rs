@@ -29,14 +29,7 @@ pub(super) fn embeddings(
     indices: Vec<usize>,
 ) -> anyhow::Result<Vectors> {
     let config = net.backbone.config();
-    let presentation = Presentation {
-        mirror: Mirror::Without,
-        normalisation: net.normalisation,
-        batch_size: BATCH,
-        image_size: config.input_size,
-        workers: WORKERS,
-        cache_bytes: 0,
-    };
+    let presentation = Presentation::to(net, Mirror::Without, BATCH, WORKERS);
     let count = indices.len();
     let loader = Loader::in_order(source.clone(), indices, &presentation.loader())?;
     let (network, progress) = (net.backbone.inference()?, Progress::new(what, "img", count as u64));

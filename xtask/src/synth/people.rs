@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use anyhow::bail;
 use arcface_data::PairSet;
+use arcface_data::pairs::folder;
 
 /// The people, each once, in the order of their first genuine pair.
 #[derive(Debug)]
@@ -46,7 +47,6 @@ impl People {
 
 /// Faces of one folder by their keys, each with the first of it; none if an impostor pair lies in a folder.
 fn of_folders(set: &PairSet) -> Vec<[usize; 2]> {
-    let folder = |key: &str| key.rsplit_once('/').map(|(folder, _)| folder.to_owned());
     let of_pairs = || set.list.pairs.iter().zip(&set.positions);
     if of_pairs().any(|(pair, _)| !pair.same && folder(&pair.a).is_some_and(|of_a| folder(&pair.b) == Some(of_a))) {
         return Vec::new();

@@ -2,10 +2,11 @@
 //! Knows no inversion; pictures and faces come in as a network embeds them.
 
 use arcface_eval::rebuilt::{self, Passing};
-use arcface_eval::{Embeddings, Estimate, frechet_distance, verify_folds};
+use arcface_eval::{Embeddings, Estimate, Verification, frechet_distance, verify_folds};
 use serde::Serialize;
 
 use super::judge;
+use super::people::People;
 use super::targets::{References, Targets};
 use super::vectors::Vectors;
 use crate::digest::Digest;
@@ -39,18 +40,25 @@ pub(super) struct Verdict {
 pub(super) fn verdict(net: &Net, targets: &Targets, made: &Vectors) -> anyhow::Result<Option<Verdict>> {
     let Some(references) = &targets.references else { return Ok(None) };
     let unit = Embeddings::normalised(&made.values, made.size)?;
-    let faces = embedded(net, references)?;
-    let aimed = means(references, &faces)?;
-    let people = of_people(net, targets, &unit)?;
+    let of_pairs = targets.people.as_ref().map(|people| OfPairs::by(net, people)).transpose()?;
+    let (faces, aimed) = if let Some(pairs) = &of_pairs {
+        let faces = pairs.of(&pairs.people.aimed)?;
+        (faces.clone(), faces)
+    } else {
+        let faces = embedded(net, references)?;
+        let aimed = means(references, &faces)?;
+        (faces, aimed)
+    };
+    let passing = |of: &Embeddings| of_pairs.as_ref().map(|pairs| pairs.passing(of)).transpose();
     let (frechet, size) = (made.values.len().min(faces.len() * faces.size()) / made.size, made.size);
     Ok(Some(Verdict {
         net: net.path.display().to_string(),
         weights: Digest::of_file(&net.path)?,
         network: net.backbone.config().to_string(),
         cosine: rebuilt::cosine(&unit, &aimed)?,
-        made: people.as_ref().map(|people| people.made),
-        real: people.as_ref().map(|people| people.real),
-        pairs_accuracy: people.as_ref().map(|people| people.accuracy),
+        made: passing(&unit)?,
+        real: passing(&aimed)?,
+        pairs_accuracy: of_pairs.as_ref().map(|pairs| pairs.verification.accuracy),
         frechet: (size < frechet).then(|| frechet_distance(&rows(&unit), &rows(&faces), size)).transpose()?,
     }))
 }
@@ -77,30 +85,32 @@ fn means(references: &References, faces: &Embeddings) -> anyhow::Result<Embeddin
     Ok(Embeddings::normalised(&sums, faces.size())?)
 }
 
-struct OfPeople {
-    made: Passing,
-    real: Passing,
-    accuracy: f64,
+/// The faces of a list of pairs by a network, and how far it tells them apart.
+struct OfPairs<'a> {
+    people: &'a People,
+    all: Embeddings,
+    verification: Verification,
 }
 
-/// How far what was made, and what was aimed at, passes for the people of the pairs.
-fn of_people(net: &Net, targets: &Targets, made: &Embeddings) -> anyhow::Result<Option<OfPeople>> {
-    let Some(people) = &targets.people else { return Ok(None) };
-    let set = &people.set;
-    let all = judge::embeddings("faces of the pairs", net, &set.source, set.images.clone())?;
-    let all = Embeddings::normalised(&all.values, all.size)?;
-    let distances = all.squared_distances(&positions(set))?;
-    let verification = verify_folds(&distances, &set.list.same(), &set.list.folds())?;
-    let of = |places: &[usize]| {
-        let values: Vec<f32> = places.iter().flat_map(|place| all.row(*place)).copied().collect();
-        Embeddings::normalised(&values, all.size())
-    };
-    let others = of(&people.others)?;
-    Ok(Some(OfPeople {
-        made: rebuilt::passing(made, &others, verification.threshold)?,
-        real: rebuilt::passing(&of(&people.aimed)?, &others, verification.threshold)?,
-        accuracy: verification.accuracy,
-    }))
+impl<'a> OfPairs<'a> {
+    fn by(net: &Net, people: &'a People) -> anyhow::Result<Self> {
+        let set = &people.set;
+        let all = judge::embeddings("faces of the pairs", net, &set.source, set.images.clone())?;
+        let all = Embeddings::normalised(&all.values, all.size)?;
+        let distances = all.squared_distances(&positions(set))?;
+        Ok(Self { people, all, verification: verify_folds(&distances, &set.list.same(), &set.list.folds())? })
+    }
+
+    /// Those at `places`.
+    fn of(&self, places: &[usize]) -> anyhow::Result<Embeddings> {
+        let values: Vec<f32> = places.iter().flat_map(|place| self.all.row(*place)).copied().collect();
+        Ok(Embeddings::normalised(&values, self.all.size())?)
+    }
+
+    /// How far `faces`, one for each person, pass for the people.
+    fn passing(&self, faces: &Embeddings) -> anyhow::Result<Passing> {
+        Ok(rebuilt::passing(faces, &self.of(&self.people.others)?, self.verification.threshold)?)
+    }
 }
 
 fn rows(embeddings: &Embeddings) -> Vec<f32> {
