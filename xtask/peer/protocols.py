@@ -17,20 +17,20 @@ def starts_of_runs(values):
     return np.concatenate([[0], np.flatnonzero(changes) + 1])
 
 
-def templates_of(features, scores, members):
+def templates_of(features, scores, members, dtype=np.float32):
     """The mean within a media, the sum over the media, of length 1."""
     order = np.lexsort((members[:, 1], members[:, 0]))
     members = members[order]
     media = starts_of_runs(members)
-    means = np.add.reduceat(features[order] * scores[order, None], media, axis=0)
-    means /= np.diff(np.append(media, len(order)))[:, None].astype(np.float32)
+    means = np.add.reduceat(features[order] * scores[order, None], media, axis=0, dtype=dtype)
+    means /= np.diff(np.append(media, len(order)))[:, None].astype(dtype)
     sums = np.add.reduceat(means, starts_of_runs(members[media, :1]), axis=0)
     return sums / np.linalg.norm(sums, axis=1, keepdims=True)
 
 
 def scores_of(templates, pairs):
     """Cosines, batch by batch."""
-    scores = np.empty(len(pairs), np.float32)
+    scores = np.empty(len(pairs), templates.dtype)
     for first in range(0, len(pairs), BATCH):
         batch = pairs[first : first + BATCH]
         scores[first : first + BATCH] = np.einsum("ij,ij->i", templates[batch[:, 0]], templates[batch[:, 1]])
@@ -60,6 +60,14 @@ def main():
     scores = np.fromfile(folder / "scores.f32", "<f4")
     pairs = np.fromfile(folder / "pairs.u32", "<u4").reshape(-1, 2)
     same = np.fromfile(folder / "same.u8", "u1").astype(bool)
+    if "templates" in jobs:
+        # Not timed: what is right, of the templates that the other side has pooled.
+        theirs = np.fromfile(folder / jobs["templates"], "<f4").reshape(-1, jobs["size"]).astype(np.float64)
+        pooled = templates_of(np.load(folder / "features.npy"), scores, members, np.float64)
+        exact = accepts_at(scores_of(theirs, pairs), same, jobs["fars"])
+        run = {"accepts": exact, "farthest": float(np.abs(pooled - theirs).max())}
+        Path(jobs["out"]).write_text(json.dumps(run))
+        return
     start = time.perf_counter()
     templates = templates_of(np.load(folder / "features.npy"), scores, members)
     pooled = time.perf_counter()
