@@ -371,7 +371,7 @@ pub(crate) struct BinArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct AblateArguments {
-    /// What to vary: losses, margins, sub-centers, noise, real-noise, real-losses, embedding, paper/table2, paper/table3, or a file like theirs.
+    /// What to vary: losses, margins, sub-centers, noise, real-noise, real-losses, embedding, synth, paper/table2, paper/table3, or a file like theirs.
     pub(crate) ablation: PathBuf,
     /// Configuration to vary, a file or the name of a built-in one [default: that of the ablation].
     pub(crate) config: Option<PathBuf>,

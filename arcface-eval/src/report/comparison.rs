@@ -7,6 +7,7 @@ use arcface_core::{Error, Result};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+use super::figure_table::markdown_line;
 use super::style::{FONT, GRID, TEXT, TITLE, colour, draw, short, shortened};
 use crate::comparison::{Comparison, Figure, Row};
 
@@ -134,8 +135,7 @@ fn points(share: f64) -> String {
 }
 
 fn line(cells: impl Iterator<Item = String>) -> String {
-    let cells: Vec<String> = cells.map(|cell| cell.replace('|', "\\|")).collect();
-    format!("| {} |\n", cells.join(" | "))
+    markdown_line(&cells.collect::<Vec<_>>())
 }
 
 /// The accuracies of a comparison as SVG: a dot for each seed, a bar at the mean, and a line where the difference to the

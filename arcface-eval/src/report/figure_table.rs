@@ -32,6 +32,21 @@ impl FigureTable {
         format!("{}\n{}{note}", self.title, lines.collect::<String>())
     }
 
+    /// The table in Markdown, its title naming the first column.
+    ///
+    /// ```
+    /// use arcface_eval::report::FigureTable;
+    /// let rows = vec![vec!["rank 1".to_owned(), "95.12 %".to_owned()]];
+    /// let table = FigureTable { title: "1:N".into(), head: vec![String::new(), "G1".into()], rows, note: String::new() };
+    /// assert_eq!(table.markdown(), "| 1:N | G1 |\n| --- | ---: |\n| rank 1 | 95.12 % |\n");
+    /// ```
+    pub fn markdown(&self) -> String {
+        let head: Vec<String> = [self.title.clone()].into_iter().chain(self.head.iter().skip(1).cloned()).collect();
+        let rule = (0..head.len()).map(|column| if column == 0 { "---" } else { "---:" }.to_owned()).collect();
+        let lines: String = [&head, &rule].into_iter().chain(&self.rows).map(|cells| markdown_line(cells)).collect();
+        if self.note.is_empty() { lines } else { format!("{lines}\n{}\n", self.note) }
+    }
+
     /// The table as a section of a page.
     pub(super) fn html(&self) -> String {
         let title = |title: &String| format!("<th scope=\"col\">{}</th>", escaped(title));
@@ -65,6 +80,12 @@ fn line(cells: &[String], widths: &[usize]) -> String {
     });
     let line = aligned.collect::<Vec<_>>().join("  ");
     format!("{}\n", line.trim_end())
+}
+
+/// A line of a table in Markdown.
+pub(super) fn markdown_line(cells: &[String]) -> String {
+    let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+    format!("| {} |\n", cells.join(" | "))
 }
 
 fn html_row(cells: &[String]) -> String {

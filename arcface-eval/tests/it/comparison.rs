@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use arcface_eval::comparison::{Comparison, Scored, Variant, compare};
-use arcface_eval::report::{ComparisonPage, comparison_html, comparison_plot, comparison_table};
+use arcface_eval::report::{ComparisonPage, FigureTable, comparison_html, comparison_plot, comparison_table};
 use arcface_eval::verification::contributions;
 use arcface_eval::{verify, verify_folds};
 use insta::assert_snapshot;
@@ -116,11 +116,18 @@ fn a_plot_names_every_row_and_a_page_holds_it() {
         title: "<losses>",
         lead: "lead & all",
         comparisons: &[comparison],
+        tables: &[FigureTable {
+            title: "faces".to_owned(),
+            note: "by <the judge>".to_owned(),
+            ..FigureTable::default()
+        }],
         facts: &[("seeds", "0, 1".to_owned())],
         texts: &[("base", "seed = 0")],
     })
     .unwrap();
-    for words in ["&lt;losses&gt;", "<svg ", "training has diverged", "99.53", "beyond noise", "seed = 0"] {
+    for words in
+        ["&lt;losses&gt;", "<svg ", "training has diverged", "99.53", "beyond noise", "seed = 0", "&lt;the judge&gt;"]
+    {
         assert!(page.contains(words), "no {words}");
     }
     assert!(!page.contains("http://www.w3.org/1999") && !page.contains("<script"));

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use serde_json::Value;
 use toml::Table;
 
-use super::file::{Ablation, Benchmark, Row};
+use super::file::{Ablation, Benchmark, Row, Synth};
 use crate::cli::{AblateArguments, ConfigArguments};
 use crate::config::{self, dotted};
 use crate::sources;
@@ -23,6 +23,7 @@ pub(crate) struct Plan {
     pub(crate) reference: String,
     pub(crate) verification: String,
     pub(crate) benchmarks: Vec<Benchmark>,
+    pub(crate) synth: Option<Synth>,
     pub(crate) rows: Vec<Row>,
     pub(crate) seeds: Vec<u64>,
     /// Seed by seed, so that all rows of the first are done first.
@@ -39,6 +40,8 @@ pub(crate) struct Cell {
     pub(crate) row: String,
     pub(crate) seed: u64,
     pub(crate) work: Work,
+    /// Name of the folder of the cell that judges the faces made of this one, if some are to be made.
+    pub(crate) judge: Option<String>,
     /// The whole configuration, to tell whether it is the one of before.
     pub(crate) resolved: Value,
 }
@@ -68,6 +71,9 @@ impl Plan {
     /// If a row is unknown, the configuration of a row is not right, or `--set` changes what the rows vary.
     pub(crate) fn new(ablation: &Ablation, arguments: &AblateArguments) -> anyhow::Result<Self> {
         let rows = chosen_rows(ablation, &arguments.only)?;
+        if rows.iter().all(|row| Some(&row.name) == ablation.judge()) {
+            bail!("--only: expected a row beside `{}`, which judges what is made of the others", rows[0].name);
+        }
         check_names(&rows)?;
         let mut notes = Vec::new();
         let common = common(ablation, arguments, &mut notes);
@@ -89,6 +95,7 @@ impl Plan {
             reference: ablation.reference.clone(),
             verification: ablation.verification.clone(),
             benchmarks: benchmarks(ablation)?,
+            synth: ablation.synth.clone(),
             rows,
             seeds: (0..seeds).collect(),
             cells,
@@ -126,7 +133,11 @@ impl Maker<'_> {
                 Work::Purify(Purified { cell: cell_name(&purify.of, seed), angle: purify.angle })
             }
         };
-        Ok(Cell { name: cell_name(&row.name, seed), row: row.name.clone(), seed, work, resolved })
+        let judge = self.ablation.judge().filter(|judge| **judge != row.name).map(|judge| cell_name(judge, seed));
+        if judge.is_some() {
+            resolved["synth"] = serde_json::to_value(&self.ablation.synth)?;
+        }
+        Ok(Cell { name: cell_name(&row.name, seed), row: row.name.clone(), seed, work, judge, resolved })
     }
 
     /// The base, what all rows change, what the row changes, what the user changes, the seed.
@@ -187,7 +198,9 @@ fn chosen_rows(ablation: &Ablation, only: &[String]) -> anyhow::Result<Vec<Row>>
     if let Some(name) = only.iter().find(|name| !known(name)) {
         bail!("--only {name}: no such row; rows: {}", ablation.row_names());
     }
-    let is_chosen = |row: &&Row| only.is_empty() || only.iter().any(|name| is(row, name));
+    // Nobody is judged without the judge.
+    let is_chosen =
+        |row: &&Row| only.is_empty() || Some(&row.name) == ablation.judge() || only.iter().any(|name| is(row, name));
     Ok(ablation.rows.iter().filter(is_chosen).cloned().collect())
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use toml::Table;
 
 /// The ablations that come with the binary.
-pub(super) const BUILT_IN: [(&str, &str); 9] = [
+pub(super) const BUILT_IN: [(&str, &str); 10] = [
     ("losses", include_str!("../../configs/ablate/losses.toml")),
     ("margins", include_str!("../../configs/ablate/margins.toml")),
     ("sub-centers", include_str!("../../configs/ablate/sub-centers.toml")),
@@ -17,6 +17,7 @@ pub(super) const BUILT_IN: [(&str, &str); 9] = [
     ("real-noise", include_str!("../../configs/ablate/real-noise.toml")),
     ("real-losses", include_str!("../../configs/ablate/real-losses.toml")),
     ("embedding", include_str!("../../configs/ablate/embedding.toml")),
+    ("synth", include_str!("../../configs/ablate/synth.toml")),
     ("paper/table2", include_str!("../../configs/ablate/paper/table2.toml")),
     ("paper/table3", include_str!("../../configs/ablate/paper/table3.toml")),
 ];
@@ -53,6 +54,8 @@ pub(crate) struct Ablation {
     /// Further sets that the trained networks are verified on.
     #[serde(default)]
     pub(crate) benchmarks: Vec<Benchmark>,
+    /// Faces that are made of the trained networks.
+    pub(crate) synth: Option<Synth>,
     pub(crate) rows: Vec<Row>,
 }
 
@@ -71,6 +74,23 @@ pub(crate) struct Quick {
 pub(crate) struct Benchmark {
     pub(crate) name: String,
     pub(crate) bin: PathBuf,
+}
+
+/// Faces made of every network and judged by one that had no part in them, as in Tables 10 and 11.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Synth {
+    /// The row whose network of the same seed judges; nothing is made of it.
+    pub(crate) judge: String,
+    /// Classes whose faces are made, the first ones: the closed set. 0: none.
+    #[serde(default)]
+    pub(crate) classes: usize,
+    /// People of the pairs that the runs verify themselves on, one face of each aimed at: the open set. 0: none.
+    #[serde(default)]
+    pub(crate) people: usize,
+    /// Single values of an inversion, as `cargo xtask synth --set` takes them.
+    #[serde(default)]
+    pub(crate) set: Table,
 }
 
 /// One way to train.
@@ -163,11 +183,34 @@ impl Ablation {
         if self.seeds < 1 || self.quick.seeds.is_some_and(|seeds| seeds < 1) {
             bail!("seeds: expected at least 1, got 0");
         }
+        self.synth.as_ref().map_or(Ok(()), |synth| self.check_synth(synth))?;
         for row in &self.rows {
             let source = row.purify.as_ref().map(|purify| purify.of.as_str());
             if let Some(of) = source.filter(|of| !names.contains(of)) {
                 bail!("row `{}`: purify.of: expected the name of a row, got `{of}`", row.name);
             }
+        }
+        Ok(())
+    }
+
+    /// The row whose network judges what is made of the others.
+    pub(crate) fn judge(&self) -> Option<&String> {
+        self.synth.as_ref().map(|synth| &synth.judge)
+    }
+
+    fn check_synth(&self, synth: &Synth) -> anyhow::Result<()> {
+        if !self.rows.iter().any(|row| row.name == synth.judge) {
+            bail!("synth.judge: expected the name of a row, got `{}`; rows: {}", synth.judge, self.row_names());
+        }
+        if synth.judge == self.reference {
+            bail!("synth.judge: expected a row that no other is compared with, got the reference `{}`", synth.judge);
+        }
+        if synth.classes == 0 && synth.people < 2 {
+            bail!(
+                "synth: expected classes = 1 or more, or people = 2 or more, got {} and {}",
+                synth.classes,
+                synth.people
+            );
         }
         Ok(())
     }
@@ -220,6 +263,16 @@ mod tests {
         let purified = complaint(&format!("{TWO}purify = {{ of = 'K', angle = 75 }}\n"));
         assert_eq!(purified, "row `b`: purify.of: expected the name of a row, got `K`");
         assert!(complaint(&format!("sedes = 2\n{TWO}")).contains("TOML parse error"));
+        let synth = |table: &str| complaint(&format!("synth = {{ {table} }}\n{TWO}"));
+        assert_eq!(synth("judge = 'c', classes = 1"), "synth.judge: expected the name of a row, got `c`; rows: a, b");
+        assert_eq!(
+            synth("judge = 'a', classes = 1"),
+            "synth.judge: expected a row that no other is compared with, got the reference `a`"
+        );
+        assert_eq!(
+            synth("judge = 'b', people = 1"),
+            "synth: expected classes = 1 or more, or people = 2 or more, got 0 and 1"
+        );
     }
 
     #[test]

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::cells::{Cell, Plan, slug};
-use super::file::Benchmark;
+use super::faces::Aims;
+use super::file::{Benchmark, Synth};
 use crate::difference::first_change;
 use crate::run::RunFolder;
 use crate::{outcomes, output};
@@ -18,13 +19,14 @@ use crate::{outcomes, output};
 /// What every cell was asked to be.
 const MANIFEST: &str = "cells.json";
 /// What is written last into a run.
-const SUMMARY: &str = "summary.json";
+pub(super) const SUMMARY: &str = "summary.json";
 
 /// The folder.
 #[derive(Debug)]
 pub(crate) struct Cells {
     path: PathBuf,
     benchmarks: Vec<Benchmark>,
+    synth: Option<Synth>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -41,6 +43,8 @@ pub(crate) enum State {
     Begun,
     /// Trained, but not verified on every benchmark.
     Trained,
+    /// Verified, but not all faces are made of it.
+    Verified,
     /// Nothing is left to do.
     Finished,
 }
@@ -55,7 +59,7 @@ impl Cells {
         if slug(&name) != name {
             bail!("--name `{}`: expected letters, digits, `_`, `.` and single hyphens", plan.name);
         }
-        let folder = Self { path: runs.join(name), benchmarks: plan.benchmarks.clone() };
+        let folder = Self { path: runs.join(name), benchmarks: plan.benchmarks.clone(), synth: plan.synth.clone() };
         let mut manifest = folder.manifest()?;
         for cell in &plan.cells {
             if let Some(before) = manifest.cells.insert(cell.name.clone(), cell.resolved.clone()) {
@@ -92,7 +96,27 @@ impl Cells {
         if !run.join(SUMMARY).is_file() {
             return if RunFolder::at(&run).is_begun() { State::Begun } else { State::New };
         }
-        if self.benchmarks_left(cell).next().is_none() { State::Finished } else { State::Trained }
+        if self.benchmarks_left(cell).next().is_some() {
+            return State::Trained;
+        }
+        if self.aims_left(cell).next().is_some() { State::Verified } else { State::Finished }
+    }
+
+    /// What is to be made of the networks.
+    pub(crate) fn synth(&self) -> Option<&Synth> {
+        self.synth.as_ref()
+    }
+
+    /// Where faces of a cell are made.
+    pub(crate) fn faces(&self, cell: &Cell, aims: Aims) -> PathBuf {
+        self.run(cell).join("synth").join(aims.word())
+    }
+
+    /// The faces that are not made of a cell yet.
+    pub(crate) fn aims_left<'a>(&'a self, cell: &'a Cell) -> impl Iterator<Item = Aims> + 'a {
+        let synth = self.synth.as_ref().filter(|_| cell.judge.is_some());
+        let aims = synth.into_iter().flat_map(Aims::of);
+        aims.filter(|aims| !self.faces(cell, *aims).join(SUMMARY).is_file())
     }
 
     /// The benchmarks that a cell was not verified on yet.

@@ -2,6 +2,7 @@
 //! Knows no training: every cell of the table is a run of `cargo xtask train`.
 
 mod cells;
+mod faces;
 mod file;
 mod folder;
 mod process;

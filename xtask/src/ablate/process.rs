@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 
 use super::cells::{Cell, Purified, Work};
+use super::faces::Aims;
 use super::folder::{Cells, State};
 use crate::cli::ConfigArguments;
 use crate::interrupt;
@@ -42,7 +43,7 @@ impl Runner {
         Ok(Self { program, threads: (cores / jobs).max(1), measuring: Mutex::default() })
     }
 
-    /// Brings `cell` from `state` to its end; the inner error is why it failed.
+    /// Trains the network of `cell` from `state` on and verifies it; the inner error is why it failed.
     ///
     /// # Errors
     /// If the user interrupts, or files of ours cannot be written.
@@ -51,7 +52,7 @@ impl Runner {
         let file = File::create(&log).with_context(|| log.display().to_string())?;
         let mut commands = Vec::new();
         match state {
-            State::Finished | State::Trained => {}
+            State::Finished | State::Verified | State::Trained => {}
             State::Begun => commands.push(self.resume(folder, cell)),
             State::New => {
                 folder.clear(cell)?;
@@ -74,6 +75,30 @@ impl Runner {
             }
         }
         Ok(Ok(()))
+    }
+
+    /// Makes the faces of `cell` that are to be made, its judge being trained; the inner error is why it failed.
+    ///
+    /// # Errors
+    /// If the user interrupts, or files of ours cannot be written.
+    pub(super) fn make_faces(&self, folder: &Cells, cell: &Cell) -> anyhow::Result<Result<(), String>> {
+        let log = folder.log(cell);
+        let file = File::options().append(true).create(true).open(&log).with_context(|| log.display().to_string())?;
+        for aims in folder.aims_left(cell) {
+            if let Err(why) = run(&mut self.synth(folder, cell, aims), &file, &log)? {
+                return Ok(Err(format!("synth: {why}")));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    fn synth(&self, folder: &Cells, cell: &Cell, aims: Aims) -> Command {
+        let mut command = self.command();
+        command.arg("synth").arg(folder.run(cell)).arg("--seed").arg(cell.seed.to_string());
+        command.args(cell.judge.iter().flat_map(|judge| ["--judge".into(), folder.path().join(judge)]));
+        command.args(folder.synth().map(|synth| aims.arguments(synth)).unwrap_or_default());
+        command.arg("--out").arg(folder.faces(cell, aims));
+        command
     }
 
     fn train(&self, folder: &Cells, cell: &Cell, arguments: &ConfigArguments) -> Command {

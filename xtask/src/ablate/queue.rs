@@ -25,13 +25,18 @@ pub(super) fn work(
     runner: &Runner,
     jobs: NonZeroUsize,
 ) -> anyhow::Result<BTreeMap<String, String>> {
-    let left: Vec<&Cell> = plan.cells.iter().filter(|cell| folder.state(cell) != State::Finished).collect();
-    let board = Mutex::new(Board { total: left.len(), done: 0, since: Instant::now(), failures: BTreeMap::new() });
+    let is_verified = |cell: &&Cell| [State::Verified, State::Finished].contains(&folder.state(cell));
+    let untrained: Vec<&Cell> = plan.cells.iter().filter(|cell| !is_verified(cell)).collect();
+    let faceless: Vec<&Cell> = plan.cells.iter().filter(|cell| folder.aims_left(cell).next().is_some()).collect();
+    let total = untrained.len() + faceless.len();
+    let board = Mutex::new(Board { total, done: 0, since: Instant::now(), failures: BTreeMap::new() });
     // What is made of another cell comes after all that could be that cell.
-    let (trained, purified): (VecDeque<&Cell>, _) =
-        left.into_iter().partition(|cell| matches!(cell.work, Work::Train(_)));
-    let ended = [trained, purified].into_iter().try_for_each(|cells| {
-        let sitting = Sitting { folder, runner, queue: &Mutex::new(cells), board: &board };
+    let (trained, purified): (Vec<&Cell>, _) =
+        untrained.into_iter().partition(|cell| matches!(cell.work, Work::Train(_)));
+    let stages = [(Task::Network, trained), (Task::Network, purified), (Task::Faces, faceless)];
+    let ended = stages.into_iter().try_for_each(|(task, cells)| {
+        let queue = Mutex::new(cells.into());
+        let sitting = Sitting { folder, runner, task, queue: &queue, board: &board };
         sitting.work_by(jobs)
     });
     let board = lock(&board);
@@ -43,10 +48,20 @@ pub(super) fn work(
     Ok(board.failures.clone())
 }
 
+/// What is done with a cell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Task {
+    /// It is trained and verified.
+    Network,
+    /// Faces are made of it.
+    Faces,
+}
+
 /// What the workers share.
 struct Sitting<'a> {
     folder: &'a Cells,
     runner: &'a Runner,
+    task: Task,
     queue: &'a Mutex<VecDeque<&'a Cell>>,
     board: &'a Mutex<Board>,
 }
@@ -72,8 +87,15 @@ impl Sitting<'_> {
             let next = lock(self.queue).pop_front();
             let Some(cell) = next else { return Ok(()) };
             let began = Instant::now();
-            let ended = self.runner.finish(self.folder, cell, self.folder.state(cell))?;
-            lock(self.board).note(cell, began.elapsed().as_secs_f64(), ended);
+            if lock(self.board).failures.contains_key(&cell.name) {
+                lock(self.board).done += 1;
+                continue;
+            }
+            let ended = match self.task {
+                Task::Network => self.runner.finish(self.folder, cell, self.folder.state(cell))?,
+                Task::Faces => self.runner.make_faces(self.folder, cell)?,
+            };
+            lock(self.board).note((cell, self.task), began.elapsed().as_secs_f64(), ended);
         }
     }
 }
@@ -89,13 +111,15 @@ struct Board {
 }
 
 impl Board {
-    fn note(&mut self, cell: &Cell, seconds: f64, ended: Result<(), String>) {
+    fn note(&mut self, (cell, task): (&Cell, Task), seconds: f64, ended: Result<(), String>) {
         self.done += 1;
+        let what = if task == Task::Faces { ", faces" } else { "" };
         let outcome = match &ended {
             Ok(()) => format!("done in {}", duration(seconds)),
             Err(why) => format!("failed: {why}"),
         };
-        eprintln!("{}: {}, seed {}: {outcome}", self.standing(self.since.elapsed().as_secs_f64()), cell.row, cell.seed);
+        let standing = self.standing(self.since.elapsed().as_secs_f64());
+        eprintln!("{standing}: {}, seed {}{what}: {outcome}", cell.row, cell.seed);
         if let Err(why) = ended {
             self.failures.insert(cell.name.clone(), why);
         }

@@ -8,6 +8,7 @@ use arcface_eval::report::{ComparisonPage, comparison_html, comparison_table};
 use serde_json::{Value, json};
 
 use super::cells::{Cell, Plan};
+use super::faces::{self, Made};
 use super::file::Row;
 use super::folder::{Cells, State};
 use crate::{host, outcomes};
@@ -16,6 +17,8 @@ use crate::{host, outcomes};
 pub(super) struct Results<'a> {
     plan: &'a Plan,
     comparisons: Vec<Comparison>,
+    /// Faces that were made of the networks.
+    made: Vec<Made>,
 }
 
 /// What the networks were verified on: their own pairs, or a set of the ablation's.
@@ -43,7 +46,11 @@ impl<'a> Results<'a> {
                 benchmarks.push((bench.name.to_owned(), variants));
             }
         }
-        Ok(Self { plan, comparisons: compare(&plan.reference, &benchmarks)? })
+        Ok(Self {
+            plan,
+            comparisons: compare(&plan.reference, &benchmarks)?,
+            made: faces::made(plan, folder, failures)?,
+        })
     }
 
     /// Writes `results.md`, `results.json` and `results.html` into the folder.
@@ -61,7 +68,8 @@ impl<'a> Results<'a> {
     /// A table for each benchmark, and how to read them.
     pub(super) fn markdown(&self) -> String {
         let tables: Vec<String> = self.comparisons.iter().map(comparison_table).collect();
-        format!("{}\n\n{}\n{}\n", self.lead(), tables.join("\n"), self.reading())
+        let faces: String = self.made.iter().map(|made| format!("\n{}", made.markdown(&self.plan.reference))).collect();
+        format!("{}\n\n{}\n{}\n{faces}", self.lead(), tables.join("\n"), self.reading())
     }
 
     /// All figures; rates are fractions.
@@ -81,12 +89,13 @@ impl<'a> Results<'a> {
             "version": env!("CARGO_PKG_VERSION"),
             "commit": host::commit(),
             "comparisons": serde_json::to_value(&self.comparisons)?,
+            "faces": serde_json::to_value(&self.made)?,
             "configurations": configurations,
         }))
     }
 
     fn page(&self) -> anyhow::Result<String> {
-        let Plan { name, base, seeds, rows, cells, .. } = self.plan;
+        let Plan { name, base, reference, seeds, rows, cells, .. } = self.plan;
         let facts = [
             ("base configuration", base.clone()),
             ("rows", rows.len().to_string()),
@@ -102,6 +111,7 @@ impl<'a> Results<'a> {
             title: name,
             lead: &self.lead(),
             comparisons: &self.comparisons,
+            tables: &self.made.iter().map(|made| made.table(reference)).collect::<Vec<_>>(),
             facts: &facts,
             texts: &texts,
         })?)
@@ -134,7 +144,8 @@ fn variant(
     let mut variant = Variant { name: row.name.clone(), published, ..Variant::default() };
     for cell in plan.seeds.iter().filter_map(|seed| plan.cell(&row.name, *seed)) {
         let place = place(plan, folder, cell, bench);
-        if folder.state(cell) == State::Finished && place.join(outcomes::FILE).is_file() {
+        let is_verified = [State::Verified, State::Finished].contains(&folder.state(cell));
+        if is_verified && place.join(outcomes::FILE).is_file() {
             variant.runs.insert(cell.seed, outcomes::read(&place)?);
         } else {
             let why = failures.get(&cell.name).map_or("it was not verified", String::as_str);

@@ -89,6 +89,54 @@ fn an_ablation_leaves_a_table_and_repeats_no_cell() {
     assert!(page.contains("<svg ") && page.contains("Tiny faces: 2 rows and 3 seeds of `default`"));
 }
 
+/// Faces of each network, judged by that of another row, which none are made of; what is made already stays.
+#[test]
+fn faces_are_made_of_every_network_but_the_judge() {
+    let folder = tempdir().unwrap();
+    let synth = "[synth]\njudge = \"judge\"\nclasses = 2\npeople = 2\nset.steps = 3\n";
+    let text = TINY.replace("[quick]", &format!("{synth}\n[quick]"));
+    let text = format!("{text}\n[[rows]]\nname = \"judge\"\nset.loss.name = \"cosface\"\n");
+    let output = succeed(&mut ablate(folder.path(), &text, &["--json", "--only", "arcface,softmax"]));
+    let words = String::from_utf8(output.stderr).unwrap();
+    assert!(words.contains("10 of 10 cells") && words.contains("softmax, seed 1, faces: done"), "{words}");
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let cells = folder.path().join("runs/ablate-tiny");
+    let faces = document["faces"].as_array().unwrap();
+    assert_eq!((&faces[0]["aims"], &faces[1]["aims"]), (&"classes".into(), &"people".into()));
+    for of_aims in faces {
+        let rows = of_aims["rows"].as_array().unwrap();
+        assert_eq!(rows.iter().map(|row| &row["name"]).collect::<Vec<_>>(), ["arcface", "softmax"]);
+        for row in rows {
+            let cosine = |seed: u64| {
+                let place =
+                    format!("{}-seed{seed}/synth/{}", row["name"].as_str().unwrap(), of_aims["aims"].as_str().unwrap());
+                let summary = json(cells.join(place).join("summary.json"));
+                assert_eq!((&summary["seed"], summary["images"].as_array().unwrap().len()), (&seed.into(), 2));
+                assert!(summary["judges"][1]["net"].as_str().unwrap().contains(&format!("judge-seed{seed}")));
+                summary["judges"][1]["cosine"]["value"].as_f64().unwrap()
+            };
+            let mean = (cosine(0) + cosine(1)) / 2.0;
+            assert!((row["cosine"]["value"].as_f64().unwrap() - mean).abs() < 1e-9, "{row}");
+        }
+    }
+    assert!(!cells.join("judge-seed0/synth").exists());
+    // What is missing is made again, and nothing else.
+    let [gone, stays] = ["arcface-seed1/synth/people", "arcface-seed1/synth/classes"].map(|place| cells.join(place));
+    std::fs::remove_dir_all(&gone).unwrap();
+    let written = stays.join("summary.json").metadata().unwrap().modified().unwrap();
+    let again = succeed(&mut ablate(folder.path(), &text, &["--only", "arcface,softmax"]));
+    assert!(String::from_utf8(again.stderr).unwrap().contains("1 of 1 cells"));
+    assert!(gone.join("summary.json").is_file());
+    assert_eq!(stays.join("summary.json").metadata().unwrap().modified().unwrap(), written);
+    let table = String::from_utf8(again.stdout).unwrap();
+    assert!(table.contains("| faces of classes (closed set) | seeds | recognised by itself, % |"), "{table}");
+    assert!(table.contains("`arcface` is number"), "{table}");
+    let page = std::fs::read_to_string(cells.join("results.html")).unwrap();
+    assert!(page.contains("faces of people never seen (open set)"));
+    let alone = fail(&mut ablate(folder.path(), &text, &["--only", "judge"]));
+    assert_snapshot!(alone, @"error: --only: expected a row beside `judge`, which judges what is made of the others");
+}
+
 #[test]
 fn cells_do_not_depend_on_what_runs_beside_them() {
     let [a, b] = [tempdir().unwrap(), tempdir().unwrap()];
@@ -210,7 +258,7 @@ fn what_is_not_right_is_refused_before_anything_is_trained() {
     assert_snapshot!(refused(TINY, &["--set", "train.epochs=0"]), @"error: row `arcface`: --set: train.epochs: expected at least 1, got 0");
     assert_snapshot!(refused(TINY, &["--name", "../elsewhere"]), @"error: --name `../elsewhere`: expected letters, digits, `_`, `.` and single hyphens");
     assert_snapshot!(refused(&TINY.replace("learning_rate", "learning_rat"), &[]), @"error: row `softmax`: --set: optimizer: unknown field `learning_rat`, expected one of `name`, `learning_rate`, `momentum`, `weight_decay`, `beta1`, `beta2`, `eps`, `clip_norm`");
-    assert_snapshot!(fail(xtask(folder.path()).args(["ablate", "nothing"])), @"error: nothing: No such file or directory (os error 2); expected the file of an ablation or the name of a built-in one: losses, margins, sub-centers, noise, real-noise, real-losses, embedding, paper/table2, paper/table3");
+    assert_snapshot!(fail(xtask(folder.path()).args(["ablate", "nothing"])), @"error: nothing: No such file or directory (os error 2); expected the file of an ablation or the name of a built-in one: losses, margins, sub-centers, noise, real-noise, real-losses, embedding, synth, paper/table2, paper/table3");
     assert!(!folder.path().join("runs").exists());
 }
 

@@ -6,6 +6,7 @@ use arcface_core::Result;
 use super::text::escaped;
 use super::{Plot, facts, folded, frame, plots};
 use crate::comparison::Comparison;
+use crate::report::FigureTable;
 use crate::report::comparison::{comparison_plot, failures, grid};
 
 /// What a page about several ways to train shows; what is empty is left out.
@@ -17,6 +18,8 @@ pub struct ComparisonPage<'a> {
     pub lead: &'a str,
     /// One for each benchmark.
     pub comparisons: &'a [Comparison],
+    /// Figures of other kinds.
+    pub tables: &'a [FigureTable],
     /// Everything else worth knowing: name and value.
     pub facts: &'a [(&'a str, String)],
     /// Texts to be unfolded, such as the configurations: name and text.
@@ -43,6 +46,7 @@ pub fn comparison_html(page: &ComparisonPage<'_>) -> Result<String> {
     for comparison in page.comparisons {
         main += &section(comparison)?;
     }
+    page.tables.iter().for_each(|table| main += &table.html());
     main += &facts(page.facts);
     page.texts.iter().for_each(|(name, text)| main += &folded(name, text));
     Ok(frame(page.title, page.lead, &main))
