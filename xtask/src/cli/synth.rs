@@ -1,7 +1,7 @@
 //! The arguments of `synth`.
 //! Knows no network: what they mean is that command's matter.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, ValueEnum};
@@ -37,7 +37,7 @@ pub(crate) struct SynthArguments {
     /// Take at most the first N images, people or embeddings.
     #[arg(long, value_name = "N", conflicts_with = "classes")]
     pub(crate) count: Option<NonZeroUsize>,
-    /// What single values lie over: a seventieth of the paper's steps with more priors, or the paper's own.
+    /// What single values lie over: few steps of several beginnings with more priors, or the paper's own.
     #[arg(long, value_enum, default_value = "fast", value_name = "PRESET")]
     pub(crate) preset: Preset,
     /// Change one value, such as `steps=500` or `distance=cosine` (else euclidean): a TOML value, else a string. May be
@@ -50,10 +50,14 @@ pub(crate) struct SynthArguments {
     /// Another seed begins with other noise.
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
+    /// Begin every image N times with other noise, and keep the one that is nearest to its target [default: 5; with
+    /// --preset paper 1].
+    #[arg(long, value_name = "N")]
+    pub(crate) beginnings: Option<NonZeroU64>,
     /// Images that are made together, at most; the statistics are over them.
     #[arg(long, default_value = "64", value_name = "N")]
     pub(crate) batch_size: NonZeroUsize,
-    /// Keep all images as they are at N times, evenly over the steps [default: 0; with --animation 20].
+    /// Keep all images as they are at N times, evenly over the steps of all beginnings [default: 0; with --animation 20].
     #[arg(long, value_name = "N")]
     pub(crate) frames: Option<u64>,
     /// Write the frames as one animated PNG.
@@ -75,7 +79,7 @@ pub(crate) struct SynthArguments {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Preset {
-    /// A seventieth of the paper's steps, and faces that other networks recognise.
+    /// A twenty-seventh of the paper's steps in all, and faces that other networks recognise.
     Fast,
     /// The paper's.
     Paper,

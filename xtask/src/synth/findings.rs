@@ -27,8 +27,10 @@ pub(super) struct Findings<'a> {
     pub(super) cosine: f64,
     /// Of the classes, those that the image is recognised as.
     pub(super) recognised: Option<f64>,
-    /// Steps of each batch.
+    /// Steps of each beginning.
     pub(super) steps: u64,
+    /// How often every image was begun; the figures are of the best.
+    pub(super) beginnings: u64,
     pub(super) seconds: f64,
     pub(super) batches: Vec<OfBatch>,
     /// The own network's word, then those of others.
@@ -42,7 +44,7 @@ pub(super) struct Findings<'a> {
 pub(super) struct OfBatch {
     pub(super) images: usize,
     pub(super) seconds: f64,
-    /// Of the last step.
+    /// Of the last step of all.
     pub(super) losses: Terms,
 }
 
@@ -79,7 +81,8 @@ impl Findings<'_> {
             let _ = writeln!(text, "{name:<24}{value}");
         };
         line("images", format!("{} in {}", self.images.len(), self.folder));
-        line("steps", format!("{}, {:.0} s in all", self.steps, self.seconds));
+        let times = if self.beginnings == 1 { String::new() } else { format!("{} times ", self.beginnings) };
+        line("steps", format!("{times}{}, {:.0} s in all", self.steps, self.seconds));
         line("cosine to the target", format!("{:.3} in the mean, {least:.3} the least", self.cosine));
         if let Some(share) = self.recognised {
             line("recognised", format!("{:.1} %", 100.0 * share));

@@ -24,10 +24,12 @@ pub(super) struct Folder {
 }
 
 /// How far a batch has come.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Record {
-    /// Whether its pictures are written.
-    pub(super) is_finished: bool,
+    /// Beginnings that are done; its pictures are the best of them.
+    pub(super) beginnings: u64,
+    /// Of each picture, to its target.
+    pub(super) cosines: Vec<f64>,
     /// Seconds of all its steps.
     pub(super) seconds: f64,
     /// Of its last step.
@@ -104,9 +106,9 @@ impl Folder {
         self.path.join(format!("animation{place}.png"))
     }
 
-    /// What a batch goes on from.
-    pub(super) fn state(&self, batch: usize) -> PathBuf {
-        self.path.join(format!("state-{batch}.safetensors"))
+    /// What a beginning of a batch goes on from.
+    pub(super) fn state(&self, batch: usize, beginning: u64) -> PathBuf {
+        self.path.join(format!("state-{batch}-{beginning}.safetensors"))
     }
 
     /// How far a batch has come; `None` if it was not begun.
@@ -173,7 +175,8 @@ mod tests {
         let key = json!({ "seed": 0, "configuration": { "steps": 20 } });
         let held = Folder::open(&path, &key).unwrap();
         assert_eq!(words(key.clone()), "DIR/out: another process works in this folder; wait for it");
-        let record = Record { is_finished: false, seconds: 1.5, losses: Terms { total: 0.1, ..Terms::default() } };
+        let losses = Terms { total: 0.1, ..Terms::default() };
+        let record = Record { beginnings: 1, cosines: vec![0.5], seconds: 1.5, losses };
         held.put_record(3, &record).unwrap();
         drop(held);
         let again = Folder::open(&path, &key).unwrap();

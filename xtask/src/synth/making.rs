@@ -4,8 +4,10 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use arcface_core::candle::{DType, Tensor};
 use arcface_core::seed::name_index;
-use arcface_data::image;
+use arcface_data::{Image, image};
+use arcface_models::Watch;
 use arcface_synth::{Inversion, InversionConfig};
 
 use super::folder::{Folder, Record};
@@ -25,9 +27,11 @@ pub(super) struct Making<'a> {
     pub(super) config: &'a InversionConfig,
     pub(super) folder: &'a Folder,
     pub(super) seed: u64,
+    /// How often every image is begun from other noise; the one that is nearest to its target is kept.
+    pub(super) beginnings: u64,
     /// Places of the images of each batch.
     pub(super) batches: Vec<Range<usize>>,
-    /// Steps after which all pictures of a batch are kept.
+    /// Steps, of all beginnings, after which all pictures of a batch are kept.
     pub(super) frames: Vec<u64>,
 }
 
@@ -54,7 +58,7 @@ impl Making<'_> {
         if !self.frames.is_empty() {
             self.folder.make_frames()?;
         }
-        let progress = Progress::new("synth", "steps", self.batches.len() as u64 * self.config.steps);
+        let progress = Progress::new("synth", "steps", self.batches.len() as u64 * self.steps());
         let Targets { list, goal, .. } = targets;
         let records = self.batches.iter().enumerate().map(|(number, places)| {
             let batch = Batch { making: self, number, targets: &list[places.clone()], progress: &progress };
@@ -65,9 +69,18 @@ impl Making<'_> {
         records
     }
 
-    /// Other noise for every batch.
-    fn seed(&self, batch: usize) -> u64 {
-        if batch == 0 { self.seed } else { name_index(&format!("{} batch {batch}", self.seed)) }
+    /// Steps of a batch.
+    pub(super) fn steps(&self) -> u64 {
+        self.beginnings * self.config.steps
+    }
+
+    /// Other noise for every batch and every beginning.
+    fn seed(&self, batch: usize, beginning: u64) -> u64 {
+        match (batch, beginning) {
+            (0, 0) => self.seed,
+            (_, 0) => name_index(&format!("{} batch {batch}", self.seed)),
+            _ => name_index(&format!("{} batch {batch} beginning {beginning}", self.seed)),
+        }
     }
 }
 
@@ -82,63 +95,74 @@ struct Batch<'a> {
 impl Batch<'_> {
     /// Makes its pictures unless they are there.
     fn record(&self, mut goal: BatchGoal<'_>) -> anyhow::Result<Record> {
-        let folder = self.making.folder;
-        let before = folder.record(self.number)?;
-        if let Some(record) = before.filter(|record| record.is_finished)
-            && self.targets.iter().all(|target| folder.image(&target.name).is_file())
-        {
-            return Ok(record);
+        let Making { folder, beginnings, .. } = self.making;
+        let mut record = folder.record(self.number)?.unwrap_or_default();
+        if 0 < record.beginnings && !self.targets.iter().all(|target| folder.image(&target.name).is_file()) {
+            record = Record::default();
         }
-        let mut inversion = self.begun()?;
-        let is_gone_on_with = 0 < inversion.steps_done();
-        let Record { seconds, losses, .. } = before.filter(|_| is_gone_on_with).unwrap_or_default();
-        let mut record = Record { is_finished: false, seconds, losses };
-        self.follow(&mut inversion, &mut goal, &mut record)?;
-        self.write_pictures(&inversion)?;
-        record.is_finished = true;
-        folder.put_record(self.number, &record)?;
-        // All that it was for is written.
-        let _ = std::fs::remove_file(folder.state(self.number));
+        while record.beginnings < *beginnings {
+            let mut inversion = self.begun(record.beginnings)?;
+            if record.beginnings == 0 && inversion.steps_done() == 0 {
+                record = Record::default();
+            }
+            self.follow(&mut inversion, &mut goal, &mut record)?;
+            self.keep_better(&inversion, &goal, &mut record)?;
+            let state = folder.state(self.number, record.beginnings);
+            record.beginnings += 1;
+            folder.put_record(self.number, &record)?;
+            // All that it was for is written.
+            let _ = std::fs::remove_file(state);
+        }
         Ok(record)
     }
 
     /// Noise, or what was saved.
-    fn begun(&self) -> anyhow::Result<Inversion> {
+    fn begun(&self, beginning: u64) -> anyhow::Result<Inversion> {
         let Making { net, config, folder, .. } = self.making;
-        let state = folder.state(self.number);
+        let state = folder.state(self.number, beginning);
         if state.is_file() {
             return Ok(Inversion::resume(config, &state)?);
         }
-        let (seed, size) = (self.making.seed(self.number), net.backbone.config().input_size);
+        let (seed, size) = (self.making.seed(self.number, beginning), net.backbone.config().input_size);
         Ok(Inversion::new(config, seed, self.targets.len(), size)?)
     }
 
-    /// All steps that are left.
+    /// All steps that are left of a beginning.
     fn follow(&self, inversion: &mut Inversion, goal: &mut BatchGoal<'_>, record: &mut Record) -> anyhow::Result<()> {
         let network = self.making.net.backbone.network();
-        let steps = self.making.config.steps;
         let (mut saved, mut clock) = (Instant::now(), Instant::now());
-        self.progress.at(self.number as u64 * steps + inversion.steps_done(), "");
+        self.show(inversion, record, "");
         while !inversion.is_done() {
             interrupt::check().or_else(|interrupted| self.stop(inversion, record, interrupted))?;
             let step = inversion.steps_done();
             record.losses = inversion.step(network, |embeddings| goal.loss(embeddings, step))?.into();
             record.seconds += std::mem::replace(&mut clock, Instant::now()).elapsed().as_secs_f64();
-            self.write_frame(inversion)?;
+            // At the end of a beginning those that are kept are shown.
+            if !inversion.is_done() {
+                self.write_frame(self.done(inversion, record), || self.pictures(inversion))?;
+            }
             if BETWEEN_SAVES < saved.elapsed() {
                 self.save(inversion, record)?;
                 saved = Instant::now();
             }
-            let message = format!("objective {:.4}", record.losses.objective);
-            self.progress.at(self.number as u64 * steps + step + 1, &message);
+            self.show(inversion, record, &format!("objective {:.4}", record.losses.objective));
         }
         Ok(())
+    }
+
+    /// Steps of all beginnings that are done.
+    fn done(&self, inversion: &Inversion, record: &Record) -> u64 {
+        record.beginnings * self.making.config.steps + inversion.steps_done()
+    }
+
+    fn show(&self, inversion: &Inversion, record: &Record, message: &str) {
+        self.progress.at(self.number as u64 * self.making.steps() + self.done(inversion, record), message);
     }
 
     /// Keeps everything for the same command to go on.
     fn stop(&self, inversion: &Inversion, record: &Record, interrupted: interrupt::Interrupted) -> anyhow::Result<()> {
         self.save(inversion, record)?;
-        let (done, all) = (inversion.steps_done(), self.making.config.steps);
+        let (done, all) = (self.done(inversion, record), self.making.steps());
         eprintln!("{done} of {all} steps of batch {} are done; the same command goes on from there", self.number);
         Err(interrupted.into())
     }
@@ -147,26 +171,46 @@ impl Batch<'_> {
     fn save(&self, inversion: &Inversion, record: &Record) -> anyhow::Result<()> {
         let folder = self.making.folder;
         folder.put_record(self.number, record)?;
-        Ok(inversion.save(&folder.state(self.number))?)
+        Ok(inversion.save(&folder.state(self.number, record.beginnings))?)
     }
 
-    fn write_pictures(&self, inversion: &Inversion) -> anyhow::Result<()> {
-        let pictures = pixels::pictures(&inversion.images()?, self.making.net.normalisation)?;
-        for (target, picture) in self.targets.iter().zip(&pictures) {
-            image::write_png(&self.making.folder.image(&target.name), picture)?;
+    /// Writes the pictures of those images that are nearer to their targets than what was made of them before.
+    fn keep_better(&self, inversion: &Inversion, goal: &BatchGoal<'_>, record: &mut Record) -> anyhow::Result<()> {
+        let folder = self.making.folder;
+        let cosines = self.cosines(&inversion.images()?, goal)?;
+        let before = std::mem::take(&mut record.cosines);
+        for (place, (target, picture)) in self.targets.iter().zip(self.pictures(inversion)?).enumerate() {
+            let best = before.get(place).copied().unwrap_or(f64::NEG_INFINITY);
+            if best < cosines[place] {
+                image::write_png(&folder.image(&target.name), &picture)?;
+            }
+            record.cosines.push(best.max(cosines[place]));
         }
-        Ok(())
+        let kept = || self.targets.iter().map(|target| Ok(image::read(&folder.image(&target.name))?)).collect();
+        self.write_frame(self.done(inversion, record), kept)
     }
 
-    /// All pictures as they are, if this is a step for it.
-    fn write_frame(&self, inversion: &Inversion) -> anyhow::Result<()> {
-        let Making { net, folder, batches, frames, .. } = self.making;
-        if !frames.contains(&inversion.steps_done()) {
+    /// How near images are to their targets, as the network sees them without noise and as they lie.
+    fn cosines(&self, images: &Tensor, goal: &BatchGoal<'_>) -> anyhow::Result<Vec<f64>> {
+        let network = self.making.net.backbone.network();
+        let images = images.to_dtype(network.parameters().dtype())?.to_device(network.parameters().device())?;
+        let embeddings = network.image_pass(&images, Watch::Nothing)?.embeddings().to_dtype(DType::F32)?;
+        Ok(embeddings.to_vec2()?.iter().enumerate().map(|(place, row)| goal.cosine(place, row)).collect())
+    }
+
+    fn pictures(&self, inversion: &Inversion) -> anyhow::Result<Vec<Image>> {
+        pixels::pictures(&inversion.images()?, self.making.net.normalisation)
+    }
+
+    /// All `pictures`, if so many steps are `done` that they are to be kept.
+    fn write_frame(&self, done: u64, pictures: impl FnOnce() -> anyhow::Result<Vec<Image>>) -> anyhow::Result<()> {
+        let Making { folder, batches, frames, .. } = self.making;
+        if !frames.contains(&done) {
             return Ok(());
         }
-        let pictures = pixels::pictures(&inversion.images()?, net.normalisation)?.into_iter();
-        let tiles: Vec<Tile> = pictures.map(|picture| Tile { images: vec![picture], ..Tile::default() }).collect();
-        let path = folder.frame(self.number, batches.len(), inversion.steps_done());
+        let tile = |picture| Tile { images: vec![picture], ..Tile::default() };
+        let tiles: Vec<Tile> = pictures()?.into_iter().map(tile).collect();
+        let path = folder.frame(self.number, batches.len(), done);
         sheet(&tiles).map_or(Ok(()), |sheet| Ok(image::write_png(&path, &sheet)?))
     }
 }

@@ -59,10 +59,12 @@ pub(crate) fn run(arguments: &SynthArguments) -> anyhow::Result<()> {
     let head = checkpoint.as_deref().map(Head::load).transpose()?;
     let mut targets = Targets::of(arguments, &net, head, settings.distance)?;
     let out = arguments.out.clone().map_or_else(|| usual_folder(&arguments.net), Ok)?;
-    let frames = frames(arguments, settings.config.steps);
-    let folder = Folder::open(&out, &key(arguments, &net, &settings, &targets, &frames)?)?;
+    let beginnings = arguments.beginnings.map_or(settings.beginnings, std::num::NonZeroU64::get);
+    let frames = frames(arguments, beginnings * settings.config.steps);
+    let folder = Folder::open(&out, &key(arguments, &net, &settings, &targets, (beginnings, &frames))?)?;
     let batches = making::batches(targets.list.len(), arguments.batch_size.get());
-    let making = Making { net: &net, config: &settings.config, folder: &folder, seed: arguments.seed, batches, frames };
+    let (config, seed) = (&settings.config, arguments.seed);
+    let making = Making { net: &net, config, folder: &folder, seed, beginnings, batches, frames };
     let records = making.run(&mut targets)?;
     if arguments.animation {
         gallery::write_animations(&making)?;
@@ -126,7 +128,7 @@ fn key(
     net: &Net,
     settings: &Settings,
     targets: &Targets,
-    frames: &[u64],
+    (beginnings, frames): (u64, &[u64]),
 ) -> anyhow::Result<Value> {
     Ok(json!({
         "weights": Digest::of_file(&net.path)?,
@@ -137,6 +139,7 @@ fn key(
         "images": targets.list.len(),
         "configuration": settings.config,
         "seed": arguments.seed,
+        "beginnings": beginnings,
         "batch_size": arguments.batch_size,
         "frames": frames,
     }))
@@ -184,6 +187,7 @@ fn findings<'a>(
         cosine: mean(images.iter().map(|image| image.cosine)),
         recognised: (!right.is_empty()).then(|| mean(right.into_iter())),
         steps: making.config.steps,
+        beginnings: making.beginnings,
         seconds: records.iter().map(|record| record.seconds).sum(),
         batches: batches.map(|(places, record)| OfBatch::new(places.len(), record)).collect(),
         judges: Vec::new(),

@@ -70,7 +70,8 @@ pub(super) enum Goal {
 #[derive(Debug)]
 pub(super) enum BatchGoal<'a> {
     Class(&'a mut Head, Vec<u32>),
-    Embedding(arcface_synth::Targets),
+    /// With their rows.
+    Embedding(arcface_synth::Targets, Vec<&'a [f32]>),
 }
 
 impl References {
@@ -226,9 +227,10 @@ impl Goal {
                 BatchGoal::Class(head, targets[places].iter().filter_map(class).collect())
             }
             Self::Embedding(Vectors { values, size }, distance) => {
-                let rows = &values[places.start * *size..places.end * *size];
-                let rows = Tensor::from_slice(rows, (places.len(), *size), &Device::Cpu)?;
-                BatchGoal::Embedding(arcface_synth::Targets::new(&rows, *distance)?)
+                let values = &values[places.start * *size..places.end * *size];
+                let rows = Tensor::from_slice(values, (places.len(), *size), &Device::Cpu)?;
+                let targets = arcface_synth::Targets::new(&rows, *distance)?;
+                BatchGoal::Embedding(targets, values.chunks_exact(*size).collect())
             }
         })
     }
@@ -256,7 +258,15 @@ impl BatchGoal<'_> {
     pub(super) fn loss(&mut self, embeddings: &Tensor, step: u64) -> Result<Tensor> {
         match self {
             Self::Class(head, labels) => head.loss(embeddings, labels, step),
-            Self::Embedding(targets) => targets.loss(embeddings),
+            Self::Embedding(targets, _) => targets.loss(embeddings),
+        }
+    }
+
+    /// The cosine of image `place` of the batch to its target.
+    pub(super) fn cosine(&self, place: usize, embedding: &[f32]) -> f64 {
+        match self {
+            Self::Class(head, labels) => head.cosine(embedding, labels[place]),
+            Self::Embedding(_, rows) => judge::cosine(embedding, rows[place]),
         }
     }
 }

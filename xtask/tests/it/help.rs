@@ -196,7 +196,7 @@ fn ablations_tell_their_options() {
     Usage: cargo xtask ablate [OPTIONS] <ABLATION> [CONFIG]
 
     Arguments:
-      <ABLATION>  What to vary: losses, margins, sub-centers, noise, real-noise, real-losses, embedding, paper/table2, paper/table3, or a file like theirs
+      <ABLATION>  What to vary: losses, margins, sub-centers, noise, real-noise, real-losses, embedding, synth, paper/table2, paper/table3, or a file like theirs
       [CONFIG]    Configuration to vary, a file or the name of a built-in one [default: that of the ablation]
 
     Options:
@@ -231,12 +231,13 @@ fn inversions_tell_their_options() {
           --judge <NET>           Another network that judges what was made: a run's folder, a checkpoint or a weights file. May be repeated
           --per-class <N>         Images of each class [default: 1]
           --count <N>             Take at most the first N images, people or embeddings
-          --preset <PRESET>       What single values lie over: a seventieth of the paper's steps with more priors, or the paper's own [default: fast] [possible values: fast, paper]
+          --preset <PRESET>       What single values lie over: few steps of several beginnings with more priors, or the paper's own [default: fast] [possible values: fast, paper]
           --set <KEY=VALUE>       Change one value, such as `steps=500` or `distance=cosine` (else euclidean): a TOML value, else a string. May be repeated
           --without-prior         Leave the statistics of the batch norms out: for a network without them, or to see what they do
           --seed <SEED>           Another seed begins with other noise [default: 0]
+          --beginnings <N>        Begin every image N times with other noise, and keep the one that is nearest to its target [default: 5; with --preset paper 1]
           --batch-size <N>        Images that are made together, at most; the statistics are over them [default: 64]
-          --frames <N>            Keep all images as they are at N times, evenly over the steps [default: 0; with --animation 20]
+          --frames <N>            Keep all images as they are at N times, evenly over the steps of all beginnings [default: 0; with --animation 20]
           --animation             Write the frames as one animated PNG
           --backbone <NAME>       The network of a file that does not say it
           --normalise <NAME>      How bytes become numbers where the file does not say it: 127.5, 128 or imagenet

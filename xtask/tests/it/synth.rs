@@ -63,10 +63,11 @@ fn faces_are_made_from_faces_and_judged_as_they_are_written() {
     let folder = trained();
     let at = |name: &str| folder.path().join(name);
     let arguments =
-        ["--images", "faces", "--count", "4", "--set", "steps=30", "--animation", "--frames", "3", "--out", "out"];
+        ["--images", "faces", "--count", "4", "--set", "steps=10", "--beginnings", "3", "--animation", "--frames", "3"];
+    let arguments = [&arguments[..], &["--out", "out"]].concat();
     let summary = document(&mut synth(folder.path(), "runs/one", &arguments));
     assert_eq!(summary, json(at("out/summary.json")));
-    assert_eq!((summary["objective"].as_str(), summary["steps"].as_u64()), (Some("euclidean"), Some(30)));
+    assert_eq!((summary["objective"].as_str(), summary["steps"].as_u64()), (Some("euclidean"), Some(10)));
     for (images, out) in [("out/images", "made.npy"), ("faces", "faces.npy")] {
         succeed(xtask(folder.path()).args(["embed", "runs/one", "--images", images, "--out", out]));
     }
@@ -91,7 +92,7 @@ fn faces_are_made_from_faces_and_judged_as_they_are_written() {
     let before = pictures(&at("out"));
     assert_eq!(document(&mut synth(folder.path(), "runs/one", &arguments)), summary);
     assert_eq!(pictures(&at("out")), before);
-    let other = [&arguments[..9], &["--out", "other", "--seed", "1"]].concat();
+    let other = [&arguments[..11], &["--out", "other", "--seed", "1"]].concat();
     succeed(&mut synth(folder.path(), "runs/one", &other));
     assert!(pictures(&at("other")).iter().all(|(name, bytes)| before[name] != *bytes));
 }
@@ -101,7 +102,8 @@ fn faces_are_made_from_faces_and_judged_as_they_are_written() {
 fn networks_judge_whether_faces_pass_for_people() {
     let folder = trained();
     let weights = "runs/one/weights.safetensors";
-    let arguments = ["--held-out", "--count", "3", "--set", "steps=20", "--judge", weights, "--out", "people"];
+    let work = ["--held-out", "--count", "3", "--set", "steps=20", "--beginnings", "1", "--judge", weights];
+    let arguments = [&work[..], &["--out", "people"]].concat();
     let summary = document(&mut synth(folder.path(), "runs/one", &arguments));
     let judges = summary["judges"].as_array().unwrap();
     assert_eq!((judges.len(), &judges[0]["made"], &judges[0]["cosine"]), (2, &judges[1]["made"], &judges[1]["cosine"]));
@@ -132,7 +134,8 @@ fn classes_are_made_by_the_loss_of_the_run() {
     let folder = trained();
     let of = |net: &str, arguments: &[&str]| document(&mut synth(folder.path(), net, arguments));
     // After one epoch the statistics of the batch norms are not yet those of faces.
-    let alone = |more: &[&'static str]| [&["--classes", "7,0-1", "--without-prior"], more].concat();
+    let alone =
+        |more: &[&'static str]| [&["--classes", "7,0-1", "--without-prior", "--beginnings", "1"], more].concat();
     let short = of("runs/one", &alone(&["--set", "steps=1", "--out", "short"]));
     let long = of("runs/one", &alone(&["--set", "steps=80"]));
     let loss = |summary: &Value| summary["batches"][0]["losses"]["objective"].as_f64().unwrap();
@@ -175,17 +178,37 @@ fn nearest_identity(nearest: &Value) -> u64 {
     name.strip_prefix("procedural_").unwrap().parse().unwrap()
 }
 
+/// By the cosines that the network itself gives them, from the same noise first.
+#[test]
+fn of_several_beginnings_the_best_is_kept() {
+    let folder = trained();
+    let made = |beginnings: &str| {
+        let work = ["--images", "faces", "--count", "5", "--set", "steps=8", "--beginnings", beginnings];
+        let out = folder.path().join(beginnings);
+        let summary = document(&mut synth(folder.path(), "runs/one", &[&work[..], &["--out", beginnings]].concat()));
+        assert_eq!(summary["beginnings"].to_string(), beginnings);
+        let cosines: Vec<f64> = serde_json::from_value(json(out.join("batch-0.json"))["cosines"].clone()).unwrap();
+        (cosines, pictures(&out.join("images")).into_values().collect::<Vec<_>>())
+    };
+    let ((cosines, images), (best, best_images)) = (made("1"), made("4"));
+    for (place, (cosine, best)) in cosines.iter().zip(&best).enumerate() {
+        assert!(cosine <= best, "{cosines:?} {best}");
+        assert_eq!(cosine < best, images[place] != best_images[place]);
+    }
+    assert!(cosines.iter().zip(&best).any(|(cosine, best)| cosine < best), "{cosines:?}");
+}
+
 /// Wherever it was stopped and however many threads there are.
 #[test]
 fn stopped_and_gone_on_with_is_as_never_stopped() {
     let folder = trained();
     let arguments = |out: &'static str| {
-        let work = ["--images", "faces", "--count", "5", "--batch-size", "3", "--set", "steps=400", "--frames", "100"];
-        [&work[..], &["--out", out]].concat()
+        let work = ["--images", "faces", "--count", "5", "--batch-size", "3", "--set", "steps=200", "--frames", "100"];
+        [&work[..], &["--beginnings", "2", "--out", out]].concat()
     };
     succeed(synth(folder.path(), "runs/one", &arguments("whole")).env("RAYON_NUM_THREADS", "1"));
     let at = |name: &str| folder.path().join(name);
-    for frame in ["part/frames/batch-0-step-000040.png", "part/frames/batch-1-step-000200.png"] {
+    for frame in ["part/frames/batch-0-step-000040.png", "part/frames/batch-1-step-000240.png"] {
         let mut child = synth(folder.path(), "runs/one", &arguments("part"))
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
@@ -201,7 +224,8 @@ fn stopped_and_gone_on_with_is_as_never_stopped() {
         assert!(words.contains("the same command goes on from there"), "{words}");
         assert!(!at("part/embeddings.npy").exists());
     }
-    assert!(!at("part/state-0.safetensors").exists() && at("part/state-1.safetensors").is_file());
+    let states = ["0-0", "0-1", "1-0", "1-1"].map(|state| at(&format!("part/state-{state}.safetensors")).is_file());
+    assert_eq!(states, [false, false, false, true]);
     let other = [&arguments("part")[..], &["--seed", "1"]].concat();
     assert_snapshot!(fail(&mut synth(folder.path(), "runs/one", &other)), @"error: part/begun.json: begun with seed 0, and would go on with 1; choose another --out, or remove the folder");
     succeed(&mut synth(folder.path(), "runs/one", &arguments("part")));
