@@ -90,6 +90,11 @@ impl<'a> Panel<'a> {
         self.values.len() / self.width
     }
 
+    /// Values per vector.
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
     /// Row `index` of this panel.
     pub(crate) fn row(&self, index: usize) -> &[f32] {
         &self.values[index * self.width..(index + 1) * self.width]

@@ -4,6 +4,7 @@
 //! Pairs of equal score are accepted or rejected together, as in [`crate::roc`]; on pairs that fit in memory both give
 //! the same points.
 
+mod hardest;
 mod source;
 mod tally;
 
@@ -12,6 +13,7 @@ use arcface_core::{Error, Result};
 use crate::Embeddings;
 use crate::roc::OperatingPoint;
 use crate::rows::{Rows, check_widths};
+pub use hardest::{HardestPairs, ScoredPair, hardest_pairs};
 use source::Unit;
 use tally::{Mask, Totals};
 

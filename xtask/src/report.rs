@@ -84,7 +84,7 @@ pub(crate) fn shown_pair(set: &PairSet, pair: HardPair) -> anyhow::Result<ShownP
     let names = set.list.pairs.get(pair.index).with_context(none)?;
     let [a, b] = set.positions[pair.index].map(|position| set.images[position]);
     let faces = [shown_face(set, &names.a, a)?, shown_face(set, &names.b, b)?];
-    Ok(ShownPair { number: pair.index + 1, distance: pair.distance, faces })
+    Ok(ShownPair { number: Some(pair.index + 1), distance: pair.distance, faces })
 }
 
 fn shown_face(set: &PairSet, name: &str, image: usize) -> anyhow::Result<ShownFace> {

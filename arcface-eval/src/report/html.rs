@@ -54,8 +54,8 @@ pub struct Plot<'a> {
 /// A pair of faces with its distance.
 #[derive(Debug, Clone)]
 pub struct ShownPair {
-    /// Its place in the list of pairs, from 1.
-    pub number: usize,
+    /// Its place in the list of pairs, from 1; none where all pairs are compared.
+    pub number: Option<usize>,
     /// Squared ℓ2 distance of the embeddings.
     pub distance: f64,
     /// Both faces.

@@ -31,7 +31,16 @@ const RUN: usize = 32;
 /// A part of the pairs.
 pub(super) enum Unit<'a> {
     List { embeddings: &'a Embeddings, pairs: &'a [(u32, u32)], same: &'a [bool] },
-    Panels { a: Faces<'a>, rows: Range<usize>, b: Faces<'a>, cols: Range<usize>, above_diagonal: bool },
+    Panels(Panels<'a>),
+}
+
+/// Some rows of one set with some of another, or those of one set above the diagonal.
+pub(super) struct Panels<'a> {
+    a: Faces<'a>,
+    rows: Range<usize>,
+    b: Faces<'a>,
+    cols: Range<usize>,
+    above_diagonal: bool,
 }
 
 impl<'a> Unit<'a> {
@@ -51,7 +60,7 @@ impl<'a> Unit<'a> {
     pub(super) fn guard(&self) -> usize {
         match self {
             Self::List { .. } => 0,
-            Self::Panels { a, .. } => (product_error(a.rows.width()) / WIDTH + 0.01).floor() as usize + 1,
+            Self::Panels(panels) => (product_error(panels.a.rows.width()) / WIDTH + 0.01).floor() as usize + 1,
         }
     }
 
@@ -63,24 +72,15 @@ impl<'a> Unit<'a> {
                 let blocks: Vec<&[Listed]> = sorted.chunks(LIST_BLOCK).collect();
                 Ok(gather(&blocks, |tally, listed, _| tally_list(tally, embeddings, listed, mask)))
             }
-            Self::Panels { a, rows, b, cols, above_diagonal } => {
-                let panels = (Panel::read(a.rows, rows.clone())?, Panel::read(b.rows, cols.clone())?);
-                let sides = Sides {
-                    rows: &panels.0,
-                    row_identities: &a.identities[rows.clone()],
-                    cols: &panels.1,
-                    col_identities: &b.identities[cols.clone()],
-                };
-                // A block whose last column comes after its first row has pairs above the diagonal.
-                let has_pairs =
-                    |block: &Block| !above_diagonal || rows.start + block.rows.start + 1 < cols.start + block.cols.end;
-                let blocks: Vec<Block> = Block::all(rows.len(), cols.len()).filter(has_pairs).step_by(step).collect();
+            Self::Panels(panels) => {
+                let sides = panels.read()?;
+                let blocks: Vec<Block> = sides.blocks().step_by(step).collect();
                 let visit = |tally: &mut Tally, block: &Block, scratch: &mut Vec<f32>| {
-                    sides.tally(tally, block, *above_diagonal, mask, scratch);
+                    sides.tally(tally, block, mask, scratch);
                 };
                 let mut tally = gather(&blocks, visit);
                 if 0 < mask.floor() {
-                    let (impostors, genuine) = sides.pairs(*above_diagonal);
+                    let (impostors, genuine) = sides.pairs();
                     tally.count_rest(impostors, genuine);
                 }
                 Ok(tally)
@@ -93,7 +93,7 @@ fn panels<'a>(a: Faces<'a>, b: Faces<'a>, above_diagonal: bool) -> Vec<Unit<'a>>
     let cut = |len: usize| (0..len).step_by(PANEL).map(move |at| at..len.min(at + PANEL));
     let pairs = cut(a.identities.len()).flat_map(|rows| cut(b.identities.len()).map(move |cols| (rows.clone(), cols)));
     let needed = pairs.filter(|(rows, cols)| !above_diagonal || rows.start <= cols.start);
-    needed.map(|(rows, cols)| Unit::Panels { a, rows, b, cols, above_diagonal }).collect()
+    needed.map(|(rows, cols)| Unit::Panels(Panels { a, rows, b, cols, above_diagonal })).collect()
 }
 
 /// The tally of all `blocks`, by all threads.
@@ -136,27 +136,49 @@ fn tally_list(tally: &mut Tally, embeddings: &Embeddings, listed: &[Listed], mas
     }
 }
 
+impl<'a> Panels<'a> {
+    /// Both, in memory.
+    pub(super) fn read(&self) -> Result<Sides<'a>> {
+        Ok(Sides {
+            rows: Panel::read(self.a.rows, self.rows.clone())?,
+            row_identities: &self.a.identities[self.rows.clone()],
+            cols: Panel::read(self.b.rows, self.cols.clone())?,
+            col_identities: &self.b.identities[self.cols.clone()],
+            above_diagonal: self.above_diagonal,
+        })
+    }
+}
+
 /// Two panels and whose faces they hold.
-struct Sides<'a> {
-    rows: &'a Panel<'a>,
-    row_identities: &'a [u32],
-    cols: &'a Panel<'a>,
-    col_identities: &'a [u32],
+pub(super) struct Sides<'a> {
+    pub(super) rows: Panel<'a>,
+    pub(super) row_identities: &'a [u32],
+    pub(super) cols: Panel<'a>,
+    pub(super) col_identities: &'a [u32],
+    above_diagonal: bool,
 }
 
 impl Sides<'_> {
-    fn tally(&self, tally: &mut Tally, block: &Block, above_diagonal: bool, mask: &Mask, scratch: &mut Vec<f32>) {
-        let cosines = block.products(self.rows, self.cols, scratch);
+    /// The blocks that have pairs: above the diagonal those whose last column comes after their first row.
+    pub(super) fn blocks(&self) -> impl Iterator<Item = Block> + '_ {
+        let has_pairs = |block: &Block| {
+            !self.above_diagonal || self.rows.first + block.rows.start + 1 < self.cols.first + block.cols.end
+        };
+        Block::all(self.rows.len(), self.cols.len()).filter(has_pairs)
+    }
+
+    fn tally(&self, tally: &mut Tally, block: &Block, mask: &Mask, scratch: &mut Vec<f32>) {
+        let cosines = block.products(&self.rows, &self.cols, scratch);
         for (row, cosines) in block.rows.clone().zip(cosines.chunks_exact(block.cols.len())) {
-            let first = if above_diagonal { self.first_above_diagonal(row, block) } else { 0 };
+            let first = self.first_column(row, block);
             self.tally_row(tally, row, block.cols.start + first, &cosines[first..], mask);
         }
     }
 
-    /// The first column of `block` whose face comes after that of `row`.
-    fn first_above_diagonal(&self, row: usize, block: &Block) -> usize {
+    /// The first column of `block` that makes a pair with `row`: above the diagonal, whose face comes after its own.
+    pub(super) fn first_column(&self, row: usize, block: &Block) -> usize {
         let after = (self.rows.first + row + 1).saturating_sub(self.cols.first + block.cols.start);
-        after.min(block.cols.len())
+        if self.above_diagonal { after.min(block.cols.len()) } else { 0 }
     }
 
     /// Counts the cosines of `row` with the columns from `first` on, but for those below the mask's floor.
@@ -177,7 +199,7 @@ impl Sides<'_> {
             let same = identity == other;
             let mut bin = product_bin(cosine);
             if mask.covers(bin) {
-                let score = exact(self.rows, row, self.cols, col);
+                let score = exact(&self.rows, row, &self.cols, col);
                 bin = bin_of(score);
                 tally.keep(score, same);
             }
@@ -188,11 +210,11 @@ impl Sides<'_> {
     }
 
     /// Numbers of impostor and genuine pairs.
-    fn pairs(&self, above_diagonal: bool) -> (usize, usize) {
+    fn pairs(&self) -> (usize, usize) {
         let (rows, cols) = (counts_by_identity(self.row_identities), counts_by_identity(self.col_identities));
         let pairs = |rows: usize, cols: usize| {
             // The same faces on both sides: each pair once, and none with itself.
-            if above_diagonal && self.rows.first == self.cols.first { rows * (rows - 1) / 2 } else { rows * cols }
+            if self.above_diagonal && self.rows.first == self.cols.first { rows * (rows - 1) / 2 } else { rows * cols }
         };
         let genuine =
             rows.iter().map(|(identity, &count)| cols.get(identity).map_or(0, |other| pairs(count, *other))).sum();

@@ -8,6 +8,7 @@ mod baseline;
 mod bootstrap;
 mod comparison;
 mod golden;
+mod hardest;
 mod identification;
 mod messages;
 mod oracle;

@@ -12,7 +12,7 @@ const JPEG: &[u8] = &[0xff, 0xd8, 0xff, 0xe0, 1, 2];
 
 fn pair(number: usize, distance: f64, name: &str, picture: &[u8]) -> ShownPair {
     let face = ShownFace { name: name.to_owned(), picture: picture.to_owned() };
-    ShownPair { number, distance, faces: [face.clone(), face] }
+    ShownPair { number: Some(number), distance, faces: [face.clone(), face] }
 }
 
 fn table(word: &str) -> FigureTable {

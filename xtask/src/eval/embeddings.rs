@@ -29,8 +29,8 @@ pub(super) fn run(arguments: &EmbeddingsArguments) -> anyhow::Result<()> {
     let stored = Stored::open(&arguments.file)?;
     let mut outcome = match (&arguments.pairs, &arguments.labels) {
         (Some(list), _) => listed(&stored, list)?,
-        (None, Some(labels)) => all_pairs(&stored, &read_labels(&stored, labels)?, &arguments.far)?,
-        (None, None) => all_pairs(&stored, &folders(&stored)?, &arguments.far)?,
+        (None, Some(labels)) => all_pairs(&stored, &read_labels(&stored, labels)?, arguments)?,
+        (None, None) => all_pairs(&stored, &folders(&stored)?, arguments)?,
     };
     outcome.facts.extend(facts(&stored));
     outcome.tell(&arguments.output)
@@ -89,9 +89,11 @@ fn shown(paths: &[String], rows: &[[u32; 2]], pairs: &[HardPair]) -> anyhow::Res
 }
 
 /// Every pair of two rows.
-fn all_pairs(stored: &Stored, identities: &[u32], fars: &[f64]) -> anyhow::Result<Outcome> {
+fn all_pairs(stored: &Stored, identities: &[u32], arguments: &EmbeddingsArguments) -> anyhow::Result<Outcome> {
+    let EmbeddingsArguments { far: fars, output, .. } = arguments;
     let rows = UnitRows::all(stored);
-    let found = tar_at_far(&[Pairs::Within(Faces { rows: &rows, identities })], fars)?;
+    let parts = [Pairs::Within(Faces { rows: &rows, identities })];
+    let found = tar_at_far(&parts, fars)?;
     let identities = identities.iter().max().map_or(0, |last| last + 1);
     let mut outcome = Outcome {
         protocol: "All pairs".to_owned(),
@@ -103,6 +105,9 @@ fn all_pairs(stored: &Stored, identities: &[u32], fars: &[f64]) -> anyhow::Resul
     let mut rates = Rates::new(fars);
     rates.add("all pairs", found);
     rates.tell(&mut outcome)?;
+    if let Ok(paths) = stored.names() {
+        outcome.look_for_hardest(output, &parts, |_, _, row| Path::new(&paths[row]))?;
+    }
     Ok(outcome)
 }
 

@@ -42,6 +42,7 @@ pub(super) fn images(arguments: &LfrImageArguments) -> anyhow::Result<()> {
         (0..embedded.paths.len() as u32).filter(|row| is_distractor(&embedded.paths[*row as usize])).collect();
     let identities = numbered(&persons);
     let strangers = strangers(&identities, others.len());
+    let rows = [faces.clone(), others.clone()];
     let (faces, others) = (UnitRows::new(&embedded.stored, faces), UnitRows::new(&embedded.stored, others));
     let own = Faces { rows: &faces, identities: &identities };
     let mut parts = vec![Pairs::Within(own)];
@@ -61,6 +62,9 @@ pub(super) fn images(arguments: &LfrImageArguments) -> anyhow::Result<()> {
     let mut rates = Rates::new(&IMAGE_FARS);
     rates.add("faces", found);
     rates.tell(&mut outcome)?;
+    // Of the part with distractors, these are the second set.
+    let file = |part: usize, side: usize, row: usize| Path::new(&embedded.paths[rows[part * side][row] as usize]);
+    outcome.look_for_hardest(&arguments.output, &parts, file)?;
     outcome.tell(&arguments.output)
 }
 
@@ -73,7 +77,8 @@ pub(super) fn videos(arguments: &VideoArguments) -> anyhow::Result<()> {
     let videos = Videos::new(&arguments.faces, "lfr-video", &embedded, arguments.norm)?;
     let identities = numbered(&videos.persons());
     let rows = UnitRows::all(&videos.stored);
-    let found = tar_at_far(&[Pairs::Within(Faces { rows: &rows, identities: &identities })], &VIDEO_FARS)?;
+    let parts = [Pairs::Within(Faces { rows: &rows, identities: &identities })];
+    let found = tar_at_far(&parts, &VIDEO_FARS)?;
     let frames = embedded.paths.len();
     let lead = format!("All pairs of {} videos of {} persons, {frames} frames", identities.len(), count(&identities));
     let mut outcome = outcome("LFR-Video", &embedded, lead);
@@ -81,6 +86,9 @@ pub(super) fn videos(arguments: &VideoArguments) -> anyhow::Result<()> {
     let mut rates = Rates::new(&VIDEO_FARS);
     rates.add("videos", found);
     rates.tell(&mut outcome)?;
+    // A video is shown by its first frame.
+    let file = |_, _, video: usize| Path::new(&embedded.paths[videos.frames[video].start]);
+    outcome.look_for_hardest(&arguments.output, &parts, file)?;
     outcome.tell(&arguments.output)
 }
 

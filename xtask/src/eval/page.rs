@@ -5,12 +5,14 @@ use std::path::Path;
 
 use anyhow::Context;
 use arcface_data::image;
+use arcface_eval::Pairs;
 use arcface_eval::report::{FigureTable, HardPair, Page, Plot, ShownFace, ShownPair, html};
+use arcface_eval::scores::{HardestPairs, ScoredPair, hardest_pairs};
 use serde_json::{Value, json};
 
 use crate::cli::EvalOutput;
 use crate::output;
-use crate::report::encoded;
+use crate::report::{HARDEST, encoded};
 
 /// All of it.
 #[derive(Debug, Default)]
@@ -54,6 +56,30 @@ impl Outcome {
             self.write(folder)?;
         }
         if to.json { output::json(&self.document()) } else { output::text(&self.text()) }
+    }
+
+    /// Looks for the hardest of all pairs in a second walk over them, where a page is to show them and their images are
+    /// there; `file` tells that of a row of the first or second set of a part.
+    ///
+    /// # Errors
+    /// If rows cannot be read, or a picture.
+    pub(super) fn look_for_hardest<'a>(
+        &mut self,
+        to: &EvalOutput,
+        parts: &[Pairs<'_>],
+        file: impl Fn(usize, usize, usize) -> &'a Path,
+    ) -> anyhow::Result<()> {
+        if to.out.is_none() || !file(0, 0, 0).is_file() {
+            return Ok(());
+        }
+        let HardestPairs { genuine, impostors } = hardest_pairs(parts, HARDEST)?;
+        let files = |pair: &ScoredPair| [0, 1].map(|side| file(pair.part, side, pair.rows[side]));
+        if genuine.iter().chain(&impostors).flat_map(files).all(Path::is_file) {
+            let show = |pair: &ScoredPair| shown_pair(None, pair.distance, files(pair));
+            self.genuine = genuine.iter().map(show).collect::<anyhow::Result<_>>()?;
+            self.impostors = impostors.iter().map(show).collect::<anyhow::Result<_>>()?;
+        }
+        Ok(())
     }
 
     fn text(&self) -> String {
@@ -106,9 +132,13 @@ pub(super) fn percent(rate: Option<f64>) -> String {
 /// # Errors
 /// If a picture cannot be read.
 pub(super) fn shown(pair: &HardPair, files: [&str; 2]) -> anyhow::Result<ShownPair> {
-    let face = |file: &str| {
-        let picture = encoded(&image::read(Path::new(file))?)?;
-        anyhow::Ok(ShownFace { name: file.to_owned(), picture })
+    shown_pair(Some(pair.index + 1), pair.distance, files.map(Path::new))
+}
+
+fn shown_pair(number: Option<usize>, distance: f64, files: [&Path; 2]) -> anyhow::Result<ShownPair> {
+    let face = |file: &Path| {
+        let picture = encoded(&image::read(file)?)?;
+        anyhow::Ok(ShownFace { name: file.display().to_string(), picture })
     };
-    Ok(ShownPair { number: pair.index + 1, distance: pair.distance, faces: [face(files[0])?, face(files[1])?] })
+    Ok(ShownPair { number, distance, faces: [face(files[0])?, face(files[1])?] })
 }

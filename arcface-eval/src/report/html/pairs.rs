@@ -52,14 +52,14 @@ fn item(kind: &Kind, pair: &ShownPair, is_right: Option<bool>) -> Result<String>
         Some(false) => "<span class=\"wrong\">✗ wrong</span>",
         None => "",
     };
+    let number = pair.number.map(|number| format!(" {number} of the list")).unwrap_or_default();
     Ok(format!(
-        "<li><figure>\n<div>{}{}</div>\n<figcaption><strong>{:.3}</strong> {verdict}<small>{} pair {} of the list</small>\
+        "<li><figure>\n<div>{}{}</div>\n<figcaption><strong>{:.3}</strong> {verdict}<small>{} pair{number}</small>\
          <span class=\"name\">{}</span><span class=\"name\">{}</span></figcaption>\n</figure></li>\n",
         image(a)?,
         image(b)?,
         pair.distance,
         kind.name,
-        pair.number,
         escaped(&a.name),
         escaped(&b.name)
     ))

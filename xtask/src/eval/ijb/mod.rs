@@ -134,7 +134,7 @@ fn show_hardest(
         let (a, b) = listed.pairs[pair.index];
         let faces = [a, b].map(|row| face(lists, images, numbers[row as usize]));
         let [a, b] = faces;
-        anyhow::Ok(ShownPair { number: pair.index + 1, distance: pair.distance, faces: [a?, b?] })
+        anyhow::Ok(ShownPair { number: Some(pair.index + 1), distance: pair.distance, faces: [a?, b?] })
     };
     outcome.genuine = genuine.iter().map(shown).collect::<anyhow::Result<_>>()?;
     outcome.impostors = impostors.iter().map(shown).collect::<anyhow::Result<_>>()?;

@@ -5,13 +5,15 @@ mod features;
 mod noise;
 mod sets;
 
+use std::path::Path;
+
 use arcface_eval::identification::rank_1_among;
 use arcface_eval::report::{FigureTable, Lines, lines};
 use arcface_eval::scores::Faces;
 use arcface_eval::{Embeddings, Pairs, tar_at_far};
 use serde_json::json;
 
-use self::sets::{Set, Sets};
+use self::sets::Sets;
 use super::embeddings::numbered;
 use super::page::{Drawn, Outcome, percent};
 use super::rates::Rates;
@@ -46,8 +48,18 @@ pub(super) fn run(arguments: &MegafaceArguments) -> anyhow::Result<()> {
     };
     tell_ranks(&crowds, &ranks, &mut outcome)?;
     let mut rates = Rates::new(&FARS);
-    rates.add("probes", verified(&embeddings, &identities, &distractors)?);
+    // Genuine are the pairs of two probes of one person, impostors those of a probe and a distractor.
+    let mates = mates(&identities);
+    let (same, nobody) = (vec![true; mates.len()], vec![u32::MAX; distractors.paths.len()]);
+    let others = Faces { rows: &*distractors.rows, identities: &nobody };
+    let parts = [Pairs::Listed { embeddings: &embeddings, pairs: &mates, same: &same }, Pairs::Between(faces, others)];
+    rates.add("probes", tar_at_far(&parts, &FARS)?);
     rates.tell(&mut outcome)?;
+    if sets.image(0, 0).is_some() {
+        // Of the second part, distractors are the second set.
+        let file = |part: usize, side: usize, row: usize| sets.image(part * side, row).unwrap_or(Path::new(""));
+        outcome.look_for_hardest(&arguments.output, &parts, file)?;
+    }
     outcome.tell(&arguments.output)
 }
 
@@ -55,20 +67,6 @@ pub(super) fn run(arguments: &MegafaceArguments) -> anyhow::Result<()> {
 fn crowds(distractors: usize) -> Vec<usize> {
     let powers = std::iter::successors(Some(10_usize), |crowd| crowd.checked_mul(10));
     powers.take_while(|crowd| *crowd < distractors).chain([distractors]).collect()
-}
-
-/// Genuine are the pairs of two probes of one person, impostors those of a probe and a distractor.
-fn verified(
-    embeddings: &Embeddings,
-    identities: &[u32],
-    distractors: &Set<'_>,
-) -> arcface_core::Result<arcface_eval::TarAtFar> {
-    let mates = mates(identities);
-    let same = vec![true; mates.len()];
-    let nobody = vec![u32::MAX; distractors.paths.len()];
-    let probes = Faces { rows: embeddings, identities };
-    let others = Faces { rows: &*distractors.rows, identities: &nobody };
-    tar_at_far(&[Pairs::Listed { embeddings, pairs: &mates, same: &same }, Pairs::Between(probes, others)], &FARS)
 }
 
 /// Every pair of two rows of one identity.

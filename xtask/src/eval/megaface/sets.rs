@@ -121,6 +121,14 @@ impl Sets {
         self.set(1)
     }
 
+    /// The image of a probe (0) or a distractor (1), where it is not a feature file.
+    pub(super) fn image(&self, set: usize, place: usize) -> Option<&Path> {
+        match &self.source {
+            Source::Rows { embedded, rows } => Some(Path::new(&embedded.paths[rows[set][place] as usize])),
+            Source::Files(_) => None,
+        }
+    }
+
     fn set(&self, set: usize) -> Set<'_> {
         let rows: Box<dyn Rows + '_> = match &self.source {
             Source::Rows { embedded, rows } => Box::new(UnitRows::new(&embedded.stored, rows[set].clone())),

@@ -58,6 +58,8 @@ fn listed_pairs_have_the_figures_of_the_network() {
         }
         assert_shown(folder.path(), &folder.path().join("out/report.html"), 1, 48);
     }
+    eval(folder.path(), &["embeddings", "single.npy", "--all-pairs", "--out", "all"]);
+    assert_shown(folder.path(), &folder.path().join("all/report.html"), 2, 48);
     let length = |name: &str| fs::metadata(folder.path().join(name)).unwrap().len();
     assert_eq!((length("single.npy"), length("half.npy")), (128 + 4 * 24 * 128, 128 + 2 * 24 * 128));
 }

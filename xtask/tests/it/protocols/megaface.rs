@@ -92,7 +92,10 @@ fn feature_files_stand_for_the_network() {
     succeed(&mut train(folder.path(), "one", &["train.epochs=1", "eval.baselines=false"]));
     drawn_faces(folder.path(), "set/facescrub", "100", "4", "3");
     drawn_faces(folder.path(), "set/megaface", "200", "9", "2");
-    let network = eval(folder.path(), &["megaface", "runs/one", "--dir", "set", "--write-features", "bins"]);
+    let asked = ["megaface", "runs/one", "--dir", "set", "--write-features", "bins", "--out", "out"];
+    let network = eval(folder.path(), &asked);
+    // All twelve genuine pairs, and as many of the others.
+    assert_shown(folder.path(), &folder.path().join("out/report.html"), 3, 48);
     let written = files(&folder.path().join("bins"));
     assert_eq!(written.len(), 12 + 18);
     assert!(written.iter().all(|file| file.ends_with("png.bin") && (length(file) - 1.0).abs() < 1e-4), "{written:?}");

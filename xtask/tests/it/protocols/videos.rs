@@ -125,6 +125,26 @@ fn a_network_sees_frames() {
     assert_eq!(document["details"]["benchmarks"][0]["genuine"], 6);
     assert_shown(folder.path(), &folder.path().join("out/report.html"), 1, 24);
     fs::rename(folder.path().join("ytf/frames"), folder.path().join("ytf/videos")).unwrap();
-    let videos = eval(folder.path(), &["lfr-video", "runs/one", "--dir", "ytf", "--cache", "other"]);
+    let videos = eval(folder.path(), &["lfr-video", "runs/one", "--dir", "ytf", "--cache", "other", "--out", "videos"]);
     assert_eq!(videos["details"]["videos"], 12);
+    // All six genuine pairs, and the twelve hardest of the others.
+    assert_shown(folder.path(), &folder.path().join("videos/report.html"), 2, 2 * (6 + 12));
+}
+
+/// The hardest pairs are those of all pairs, also with distractors.
+#[test]
+fn a_network_sees_faces_and_distractors() {
+    let folder = tempdir().unwrap();
+    succeed(&mut train(folder.path(), "one", &["train.epochs=1", "eval.baselines=false"]));
+    drawn_faces(folder.path(), "set/faces", "100", "5", "3");
+    drawn_faces(folder.path(), "set/distractors", "200", "4", "3");
+    let document = eval(folder.path(), &["lfr-image", "runs/one", "--dir", "set", "--out", "out"]);
+    assert_eq!((&document["details"]["faces"], &document["details"]["distractors"]), (&15.into(), &12.into()));
+    assert_shown(folder.path(), &folder.path().join("out/report.html"), 2, 48);
+    let page = fs::read_to_string(folder.path().join("out/report.html")).unwrap();
+    let names: Vec<&str> = page.split("alt=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    let person = |name: &str| name.rsplit('/').nth(1).unwrap().to_owned();
+    let pairs: Vec<bool> = names.chunks(2).map(|pair| person(pair[0]) == person(pair[1])).collect();
+    assert_eq!(pairs, [[true; 12], [false; 12]].concat());
+    assert!(!page.contains("of the list"));
 }
