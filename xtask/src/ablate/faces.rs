@@ -191,6 +191,9 @@ fn over_seeds(estimates: &[Estimate]) -> Option<Estimate> {
     Some(Estimate { value, interval: Interval { low, high, level: LEVEL } })
 }
 
+/// Its name, and what it says of a row.
+type Column = (&'static str, fn(&OfRow) -> String);
+
 impl Made {
     /// In Markdown.
     pub(super) fn markdown(&self, reference: &str) -> String {
@@ -213,8 +216,8 @@ impl Made {
     }
 
     /// What is known of some row.
-    fn columns(&self) -> Vec<(&'static str, fn(&OfRow) -> String)> {
-        let all: [(&'static str, fn(&OfRow) -> String); 8] = [
+    fn columns(&self) -> Vec<Column> {
+        let all: [Column; 8] = [
             ("network", |row| row.name.clone()),
             ("seeds", |row| row.seeds.len().to_string()),
             ("recognised by itself, %", |row| plain(row.recognised, 100.0, 1)),
@@ -284,7 +287,7 @@ mod tests {
     #[test]
     fn an_interval_is_that_of_images_or_of_seeds_whichever_is_wider() {
         let same = over_seeds(&[between(0.3, 0.5, 0.8); 4]).unwrap();
-        assert_eq!(same.value, 0.5);
+        assert!((same.value - 0.5).abs() < 1e-12);
         // Four times as many images: half as wide.
         assert!((same.interval.low - 0.4).abs() < 1e-12 && (same.interval.high - 0.65).abs() < 1e-12);
         // s = 0.2·√2, of the mean 0.2.

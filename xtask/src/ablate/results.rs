@@ -68,8 +68,9 @@ impl<'a> Results<'a> {
     /// A table for each benchmark, and how to read them.
     pub(super) fn markdown(&self) -> String {
         let tables: Vec<String> = self.comparisons.iter().map(comparison_table).collect();
-        let faces: String = self.made.iter().map(|made| format!("\n{}", made.markdown(&self.plan.reference))).collect();
-        format!("{}\n\n{}\n{}\n{faces}", self.lead(), tables.join("\n"), self.reading())
+        let mut sections = vec![self.lead() + "\n", tables.join("\n"), self.reading() + "\n"];
+        sections.extend(self.made.iter().map(|made| made.markdown(&self.plan.reference)));
+        sections.join("\n")
     }
 
     /// All figures; rates are fractions.

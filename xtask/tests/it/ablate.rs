@@ -115,7 +115,7 @@ fn faces_are_made_of_every_network_but_the_judge() {
                 assert!(summary["judges"][1]["net"].as_str().unwrap().contains(&format!("judge-seed{seed}")));
                 summary["judges"][1]["cosine"]["value"].as_f64().unwrap()
             };
-            let mean = (cosine(0) + cosine(1)) / 2.0;
+            let mean = f64::midpoint(cosine(0), cosine(1));
             assert!((row["cosine"]["value"].as_f64().unwrap() - mean).abs() < 1e-9, "{row}");
         }
     }

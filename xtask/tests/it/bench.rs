@@ -218,9 +218,9 @@ fn an_unknown_work_is_answered_with_the_known_ones() {
     assert!(error.starts_with("error: ARCFACE_PYTHON: expected the path of a Python"), "{error}");
 }
 
-/// Counts must agree with numpy's; how long it takes says nothing on so small a set.
+/// Counts and templates must be those of numpy in f64; how long it takes says nothing on so small a set.
 #[test]
-fn protocols_have_the_counts_of_numpy() {
+fn protocols_have_the_exact_counts_of_numpy() {
     let Some(_) = python() else { return };
     let folder = tempdir().unwrap();
     let output = succeed(xtask(folder.path()).args(["bench", "eval", "--quick", "--json"]));
@@ -228,6 +228,7 @@ fn protocols_have_the_counts_of_numpy() {
     let rows = document["rows"].as_array().unwrap();
     let row = |name: &str| rows.iter().find(|row| row["figure"].as_str().unwrap().contains(name)).unwrap();
     assert_eq!((&row("other counts")["value"], &row("other counts")["holds"]), (&0.0.into(), &true.into()));
+    assert_eq!(row("templates")["holds"], true);
     let accepts = &document["ijb"]["ours"][0]["accepts"];
     assert_eq!((&accepts[0], accepts[5].is_array()), (&Value::Null, true), "{accepts}");
     assert!(0.0 < row("matrix product")["value"].as_f64().unwrap());
