@@ -12,7 +12,7 @@ use arcface_core::{Error, Result};
 
 use super::FigureTable;
 use crate::verification::Verification;
-pub use comparison::{ComparisonPage, comparison_html};
+pub use comparison::{ComparisonPage, FaceRows, comparison_html};
 use figures::{accuracies, facts, folds, headline};
 use pairs::gallery;
 pub(super) use text::{data_uri, escaped};

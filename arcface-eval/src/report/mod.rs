@@ -24,7 +24,7 @@ pub use decision::{Decision, decisions};
 pub use figure_table::FigureTable;
 pub use hardest::{HardPair, Hardest, hardest, hardest_listed};
 pub use histogram::{Distributions, distribution_panels, distributions, histogram};
-pub use html::{ComparisonPage, Page, Plot, ShownFace, ShownPair, comparison_html, html};
+pub use html::{ComparisonPage, FaceRows, Page, Plot, ShownFace, ShownPair, comparison_html, html};
 pub use lines::{Lines, lines};
 pub use picture::picture;
 #[cfg(feature = "png")]

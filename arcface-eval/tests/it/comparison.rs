@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use arcface_eval::comparison::{Comparison, Scored, Variant, compare};
-use arcface_eval::report::{ComparisonPage, FigureTable, comparison_html, comparison_plot, comparison_table};
+use arcface_eval::report::{
+    ComparisonPage, FaceRows, FigureTable, ShownFace, comparison_html, comparison_plot, comparison_table,
+};
 use arcface_eval::verification::contributions;
 use arcface_eval::{verify, verify_folds};
 use insta::assert_snapshot;
@@ -112,6 +114,7 @@ fn a_plot_names_every_row_and_a_page_holds_it() {
     }
     assert_eq!(svg.matches("<circle").count(), 6);
     assert!(svg.contains("failed"));
+    let face = ShownFace { name: "first".to_owned(), picture: vec![0xff, 0xd8, 0xff, 0] };
     let page = comparison_html(&ComparisonPage {
         title: "<losses>",
         lead: "lead & all",
@@ -121,13 +124,21 @@ fn a_plot_names_every_row_and_a_page_holds_it() {
             note: "by <the judge>".to_owned(),
             ..FigureTable::default()
         }],
+        faces: &[FaceRows { title: "made".to_owned(), rows: vec![("a & b".to_owned(), vec![face])] }],
         facts: &[("seeds", "0, 1".to_owned())],
         texts: &[("base", "seed = 0")],
     })
     .unwrap();
-    for words in
-        ["&lt;losses&gt;", "<svg ", "training has diverged", "99.53", "beyond noise", "seed = 0", "&lt;the judge&gt;"]
-    {
+    for words in [
+        "&lt;losses&gt;",
+        "<svg ",
+        "training has diverged",
+        "99.53",
+        "beyond noise",
+        "seed = 0",
+        "&lt;the judge&gt;",
+        "a &amp; b</th><td><img ",
+    ] {
         assert!(page.contains(words), "no {words}");
     }
     assert!(!page.contains("http://www.w3.org/1999") && !page.contains("<script"));

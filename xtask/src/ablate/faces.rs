@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use arcface_eval::rebuilt::Passing;
-use arcface_eval::report::FigureTable;
+use arcface_eval::report::{FaceRows, FigureTable, ShownFace};
 use arcface_eval::{Estimate, Interval};
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,8 @@ use super::file::Synth;
 use super::folder::{Cells, SUMMARY};
 use crate::config::dotted;
 
+/// Faces of each row on the page.
+const SHOWN: usize = 8;
 /// Coverage of the intervals.
 const LEVEL: f64 = 0.95;
 /// The reach of it in a normal distribution.
@@ -70,6 +72,9 @@ pub(super) struct Made {
     rows: Vec<OfRow>,
     /// Why there is nothing of a cell, by its name.
     failures: BTreeMap<String, String>,
+    /// The first faces of each row.
+    #[serde(skip)]
+    faces: Vec<(String, Vec<ShownFace>)>,
 }
 
 /// Figures over the seeds of a row.
@@ -93,6 +98,12 @@ struct OfRow {
 struct Summary {
     recognised: Option<f64>,
     judges: Vec<Verdict>,
+    images: Vec<Picture>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Picture {
+    name: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -109,23 +120,32 @@ struct Verdict {
 pub(super) fn made(plan: &Plan, folder: &Cells, failures: &BTreeMap<String, String>) -> anyhow::Result<Vec<Made>> {
     let Some(synth) = &plan.synth else { return Ok(Vec::new()) };
     let of = |aims| {
-        let rows = plan.rows.iter().filter(|row| row.name != synth.judge);
-        let rows = rows.map(|row| of_row(plan, folder, &row.name, aims)).collect::<anyhow::Result<Vec<_>>>()?;
+        let (mut rows, mut faces) = (Vec::new(), Vec::new());
+        for row in plan.rows.iter().filter(|row| row.name != synth.judge) {
+            let summaries = summaries(plan, folder, &row.name, aims)?;
+            rows.extend(OfRow::over_seeds(&row.name, &summaries));
+            if let Some((seed, summary)) = summaries.first_key_value()
+                && let Some(cell) = plan.cell(&row.name, *seed)
+            {
+                faces.push((row.name.clone(), first_faces(&folder.faces(cell, aims), summary)?));
+            }
+        }
         let is_missing = |cell: &&Cell| cell.judge.is_some() && !folder.faces(cell, aims).join(SUMMARY).is_file();
         let missing = plan.cells.iter().filter(is_missing);
         let why = |cell: &Cell| failures.get(&cell.name).map_or("nothing was made of it", String::as_str).to_owned();
         Ok(Made {
             aims,
             judge: synth.judge.clone(),
-            rows: rows.into_iter().flatten().collect(),
+            rows,
+            faces,
             failures: missing.map(|cell| (cell.name.clone(), why(cell))).collect(),
         })
     };
     Aims::of(synth).map(of).collect()
 }
 
-/// `None` if nothing was made of it.
-fn of_row(plan: &Plan, folder: &Cells, name: &str, aims: Aims) -> anyhow::Result<Option<OfRow>> {
+/// Those of a row, by its seeds.
+fn summaries(plan: &Plan, folder: &Cells, name: &str, aims: Aims) -> anyhow::Result<BTreeMap<u64, Summary>> {
     let mut summaries = BTreeMap::new();
     for cell in plan.seeds.iter().filter_map(|seed| plan.cell(name, *seed)) {
         let path = folder.faces(cell, aims).join(SUMMARY);
@@ -133,7 +153,17 @@ fn of_row(plan: &Plan, folder: &Cells, name: &str, aims: Aims) -> anyhow::Result
             summaries.insert(cell.seed, read(&path).with_context(|| path.display().to_string())?);
         }
     }
-    Ok(OfRow::over_seeds(name, &summaries))
+    Ok(summaries)
+}
+
+/// The first pictures in the folder of what was made.
+fn first_faces(folder: &Path, summary: &Summary) -> anyhow::Result<Vec<ShownFace>> {
+    let face = |Picture { name }: &Picture| {
+        let path = folder.join("images").join(format!("{name}.png"));
+        let picture = std::fs::read(&path).with_context(|| path.display().to_string())?;
+        Ok(ShownFace { name: name.clone(), picture })
+    };
+    summary.images.iter().take(SHOWN).map(face).collect()
 }
 
 fn read(path: &Path) -> anyhow::Result<Summary> {
@@ -200,15 +230,23 @@ impl Made {
         self.table(reference).markdown()
     }
 
+    /// The first faces of each row.
+    pub(super) fn faces(&self) -> FaceRows {
+        FaceRows { title: format!("The first {}", self.title()), rows: self.faces.clone() }
+    }
+
+    fn title(&self) -> &'static str {
+        match self.aims {
+            Aims::Classes => "faces of classes (closed set)",
+            Aims::People => "faces of people never seen (open set)",
+        }
+    }
+
     /// A row for each network, and where the reference stands.
     pub(super) fn table(&self, reference: &str) -> FigureTable {
         let columns = self.columns();
-        let title = match self.aims {
-            Aims::Classes => "faces of classes (closed set)",
-            Aims::People => "faces of people never seen (open set)",
-        };
         FigureTable {
-            title: title.to_owned(),
+            title: self.title().to_owned(),
             head: columns.iter().map(|(head, _)| (*head).to_owned()).collect(),
             rows: self.rows.iter().map(|row| columns.iter().map(|(_, cell)| cell(row)).collect()).collect(),
             note: self.note(reference),
@@ -316,7 +354,7 @@ mod tests {
             row("cosface", between(0.5, 0.55, 0.7)),
         ];
         let failures = BTreeMap::from([("sphereface-seed0".to_owned(), "no space".to_owned())]);
-        let made = Made { aims: Aims::Classes, judge: "judge".to_owned(), rows, failures };
+        let made = Made { aims: Aims::Classes, judge: "judge".to_owned(), rows, failures, faces: Vec::new() };
         let expected = "`arcface` is number 2 of 3 by the cosine; its interval meets that of `cosface`.";
         assert_eq!(made.standing("arcface").as_deref(), Some(expected));
         let expected = "`softmax` is number 3 of 3 by the cosine; no other's interval meets its own.";

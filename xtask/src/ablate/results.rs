@@ -113,6 +113,7 @@ impl<'a> Results<'a> {
             lead: &self.lead(),
             comparisons: &self.comparisons,
             tables: &self.made.iter().map(|made| made.table(reference)).collect::<Vec<_>>(),
+            faces: &self.made.iter().map(Made::faces).collect::<Vec<_>>(),
             facts: &facts,
             texts: &texts,
         })?)

@@ -9,6 +9,7 @@ use insta::assert_snapshot;
 use serde_json::Value;
 use tempfile::tempdir;
 
+use crate::report::assert_shown;
 use crate::tiny::{fail, json, succeed, xtask};
 
 /// Three rows of drawn faces, a second each.
@@ -133,6 +134,8 @@ fn faces_are_made_of_every_network_but_the_judge() {
     assert!(table.contains("`arcface` is number"), "{table}");
     let page = std::fs::read_to_string(cells.join("results.html")).unwrap();
     assert!(page.contains("faces of people never seen (open set)"));
+    // Two faces of two rows, closed and open set.
+    assert_shown(folder.path(), &cells.join("results.html"), 1, 8);
     let alone = fail(&mut ablate(folder.path(), &text, &["--only", "judge"]));
     assert_snapshot!(alone, @"error: --only: expected a row beside `judge`, which judges what is made of the others");
 }

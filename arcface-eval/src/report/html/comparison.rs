@@ -3,8 +3,9 @@
 
 use arcface_core::Result;
 
+use super::pairs::image;
 use super::text::escaped;
-use super::{Plot, facts, folded, frame, plots};
+use super::{Plot, ShownFace, facts, folded, frame, plots};
 use crate::comparison::Comparison;
 use crate::report::FigureTable;
 use crate::report::comparison::{comparison_plot, failures, grid};
@@ -20,10 +21,21 @@ pub struct ComparisonPage<'a> {
     pub comparisons: &'a [Comparison],
     /// Figures of other kinds.
     pub tables: &'a [FigureTable],
+    /// Faces by which variants differ.
+    pub faces: &'a [FaceRows],
     /// Everything else worth knowing: name and value.
     pub facts: &'a [(&'a str, String)],
     /// Texts to be unfolded, such as the configurations: name and text.
     pub texts: &'a [(&'a str, &'a str)],
+}
+
+/// Faces in rows, one for each variant.
+#[derive(Debug, Clone, Default)]
+pub struct FaceRows {
+    /// What they are.
+    pub title: String,
+    /// The name of each row, and its faces.
+    pub rows: Vec<(String, Vec<ShownFace>)>,
 }
 
 const READING: &str = "Mean ± sample standard deviation over the seeds, rates in percent. A difference is in points, \
@@ -40,13 +52,16 @@ const READING: &str = "Mean ± sample standard deviation over the seeds, rates i
 /// ```
 ///
 /// # Errors
-/// If a plot cannot be drawn.
+/// If a plot cannot be drawn, or a picture is neither PNG nor JPEG.
 pub fn comparison_html(page: &ComparisonPage<'_>) -> Result<String> {
     let mut main = String::new();
     for comparison in page.comparisons {
         main += &section(comparison)?;
     }
     page.tables.iter().for_each(|table| main += &table.html());
+    for rows in page.faces {
+        main += &faces(rows)?;
+    }
     main += &facts(page.facts);
     page.texts.iter().for_each(|(name, text)| main += &folded(name, text));
     Ok(frame(page.title, page.lead, &main))
@@ -58,6 +73,19 @@ fn section(comparison: &Comparison) -> Result<String> {
     Ok(format!(
         "<section>\n<h2>{heading}</h2>\n<div class=\"wide\">\n{table}</div>\n{failed}<p class=\"note\">{READING}</p>\n\
          </section>\n{plot}"
+    ))
+}
+
+fn faces(faces: &FaceRows) -> Result<String> {
+    let rows = faces.rows.iter().map(|(name, faces)| {
+        let pictures = faces.iter().map(image).collect::<Result<String>>()?;
+        Ok(format!("<tr><th scope=\"row\">{}</th><td>{pictures}</td></tr>\n", escaped(name)))
+    });
+    Ok(format!(
+        "<section>\n<h2>{}</h2>\n<div class=\"wide\">\n<table class=\"faces\">\n<tbody>\n{}</tbody>\n</table>\n</div>\n\
+         </section>\n",
+        escaped(&faces.title),
+        rows.collect::<Result<String>>()?
     ))
 }
 

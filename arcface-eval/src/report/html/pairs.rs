@@ -65,7 +65,8 @@ fn item(kind: &Kind, pair: &ShownPair, is_right: Option<bool>) -> Result<String>
     ))
 }
 
-fn image(face: &ShownFace) -> Result<String> {
+/// A face within a line of text.
+pub(super) fn image(face: &ShownFace) -> Result<String> {
     let source = data_uri(&face.name, &face.picture)?;
     Ok(format!("<img src=\"{source}\" alt=\"{}\"/>", escaped(&face.name)))
 }
