@@ -23,7 +23,7 @@ pub(super) struct Settings {
     pub(super) beginnings: u64,
 }
 
-/// Of the preset `fast`. Of a beginning in three comes a face that lies beside the middle, or two faces in one image; by its
+/// Of the preset `fast`. Of a beginning in five comes a face that lies beside the middle, or two faces in one image; by its
 /// cosine the network itself tells these from the others.
 const BEGINNINGS: u64 = 5;
 
