@@ -5,15 +5,9 @@ use arcface_core::Result;
 use rayon::prelude::*;
 
 use super::Pairs;
-use super::source::{Sides, Unit};
+use super::source::{LIST_BLOCK, RUN, Sides, Unit};
 use crate::rows::{Block, exact, product_error};
 use crate::similarity::cosine;
-
-/// Cosines that are looked at together.
-const RUN: usize = 32;
-
-/// Pairs of a list that one thread compares at a time.
-const LIST_BLOCK: usize = 1 << 12;
 
 /// A pair of a protocol.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -129,26 +123,31 @@ impl Found {
     ) {
         let cosines = block.products(&sides.rows, &sides.cols, scratch);
         for (row, cosines) in block.rows.clone().zip(cosines.chunks_exact(block.cols.len())) {
-            let (first, identity) = (sides.first_column(row, block), sides.row_identities[row]);
-            let runs = cosines[first..].chunks(RUN);
-            for (run, at) in runs.zip((block.cols.start + first..).step_by(RUN)) {
-                let others = &sides.col_identities[at..at + run.len()];
-                // Without a branch for each, several are compared at once.
-                let any = run.iter().zip(others).fold(0, |any, (cosine, other)| {
-                    any | u32::from(limits.impostor <= *cosine) | u32::from(identity == *other)
-                });
-                if any == 0 {
-                    continue;
+            let first = sides.first_column(row, block);
+            let places = (block.cols.start + first..).step_by(RUN);
+            for (run, col) in cosines[first..].chunks(RUN).zip(places) {
+                if limits.any(run, sides.row_identities[row], &sides.col_identities[col..]) {
+                    self.take_run(sides, (row, col), run, (part, &mut limits));
                 }
-                for ((col, &cosine), &other) in (at..).zip(run).zip(others) {
-                    let same = identity == other;
-                    if if same { cosine <= limits.genuine } else { limits.impostor <= cosine } {
-                        let distance = 2.0 - 2.0 * exact(&sides.rows, row, &sides.cols, col);
-                        let rows = [sides.rows.first + row, sides.cols.first + col];
-                        if self.take(ScoredPair { part, rows, distance }, same) {
-                            limits = limits.and(self.limits(sides.rows.width()));
-                        }
-                    }
+            }
+        }
+    }
+
+    /// Those of a row with the columns from `first` on.
+    fn take_run(
+        &mut self,
+        sides: &Sides<'_>,
+        (row, first): (usize, usize),
+        cosines: &[f32],
+        (part, limits): (usize, &mut Limits),
+    ) {
+        for (col, &cosine) in (first..).zip(cosines) {
+            let same = sides.row_identities[row] == sides.col_identities[col];
+            if limits.is_within(cosine, same) {
+                let distance = 2.0 - 2.0 * exact(&sides.rows, row, &sides.cols, col);
+                let rows = [sides.rows.first + row, sides.cols.first + col];
+                if self.take(ScoredPair { part, rows, distance }, same) {
+                    *limits = limits.and(self.limits(sides.rows.width()));
                 }
             }
         }
@@ -183,6 +182,20 @@ impl Found {
 }
 
 impl Limits {
+    fn is_within(self, cosine: f32, same: bool) -> bool {
+        if same { cosine <= self.genuine } else { self.impostor <= cosine }
+    }
+
+    /// Whether a pair of a face of `identity` may be within: an impostor pair is, or one is genuine.
+    fn any(self, cosines: &[f32], identity: u32, others: &[u32]) -> bool {
+        // Without a branch for each, several are compared at once.
+        let any = cosines
+            .iter()
+            .zip(others)
+            .fold(0, |any, (cosine, other)| any | u32::from(self.impostor <= *cosine) | u32::from(identity == *other));
+        any != 0
+    }
+
     /// The narrower of both.
     fn and(self, other: Self) -> Self {
         Self { genuine: self.genuine.min(other.genuine), impostor: self.impostor.max(other.impostor) }

@@ -17,7 +17,7 @@ use crate::similarity::cosine;
 const UNIT: usize = 1 << 22;
 
 /// Pairs of a list that one thread scores at a time.
-const LIST_BLOCK: usize = 1 << 12;
+pub(super) const LIST_BLOCK: usize = 1 << 12;
 
 /// First rows of listed pairs that stay in a second-level cache.
 const TILE: u32 = 128;
@@ -25,8 +25,8 @@ const TILE: u32 = 128;
 /// Rows of a panel: of 512 values, 8 MiB, and with another one 2²⁴ pairs.
 const PANEL: usize = 1 << 12;
 
-/// Cosines that are compared with the mask's floor at once.
-const RUN: usize = 32;
+/// Cosines that are compared with a limit at once.
+pub(super) const RUN: usize = 32;
 
 /// A part of the pairs.
 pub(super) enum Unit<'a> {

@@ -205,9 +205,9 @@ impl Ablation {
         if synth.judge == self.reference {
             bail!("synth.judge: expected a row that no other is compared with, got the reference `{}`", synth.judge);
         }
-        if synth.classes == 0 && synth.people < 2 {
+        if synth.people == 1 || synth.classes + synth.people == 0 {
             bail!(
-                "synth: expected classes = 1 or more, or people = 2 or more, got {} and {}",
+                "synth: expected classes = 1 or more, people = 2 or more, or both, got {} and {}",
                 synth.classes,
                 synth.people
             );
@@ -271,7 +271,15 @@ mod tests {
         );
         assert_eq!(
             synth("judge = 'b', people = 1"),
-            "synth: expected classes = 1 or more, or people = 2 or more, got 0 and 1"
+            "synth: expected classes = 1 or more, people = 2 or more, or both, got 0 and 1"
+        );
+        assert_eq!(
+            synth("judge = 'b'"),
+            "synth: expected classes = 1 or more, people = 2 or more, or both, got 0 and 0"
+        );
+        assert_eq!(
+            synth("judge = 'b', classes = 9, people = 1"),
+            "synth: expected classes = 1 or more, people = 2 or more, or both, got 9 and 1"
         );
     }
 

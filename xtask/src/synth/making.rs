@@ -139,7 +139,7 @@ impl Batch<'_> {
             record.seconds += std::mem::replace(&mut clock, Instant::now()).elapsed().as_secs_f64();
             // At the end of a beginning those that are kept are shown.
             if !inversion.is_done() {
-                self.write_frame(self.done(inversion, record), || self.pictures(inversion))?;
+                self.write_frame(self.done(inversion, record), || self.pictures(&inversion.images()?))?;
             }
             if BETWEEN_SAVES < saved.elapsed() {
                 self.save(inversion, record)?;
@@ -177,9 +177,10 @@ impl Batch<'_> {
     /// Writes the pictures of those images that are nearer to their targets than what was made of them before.
     fn keep_better(&self, inversion: &Inversion, goal: &BatchGoal<'_>, record: &mut Record) -> anyhow::Result<()> {
         let folder = self.making.folder;
-        let cosines = self.cosines(&inversion.images()?, goal)?;
+        let images = inversion.images()?;
+        let (cosines, pictures) = (self.cosines(&images, goal)?, self.pictures(&images)?);
         let before = std::mem::take(&mut record.cosines);
-        for (place, (target, picture)) in self.targets.iter().zip(self.pictures(inversion)?).enumerate() {
+        for (place, (target, picture)) in self.targets.iter().zip(pictures).enumerate() {
             let best = before.get(place).copied().unwrap_or(f64::NEG_INFINITY);
             if best < cosines[place] {
                 image::write_png(&folder.image(&target.name), &picture)?;
@@ -198,8 +199,8 @@ impl Batch<'_> {
         Ok(embeddings.to_vec2()?.iter().enumerate().map(|(place, row)| goal.cosine(place, row)).collect())
     }
 
-    fn pictures(&self, inversion: &Inversion) -> anyhow::Result<Vec<Image>> {
-        pixels::pictures(&inversion.images()?, self.making.net.normalisation)
+    fn pictures(&self, images: &Tensor) -> anyhow::Result<Vec<Image>> {
+        pixels::pictures(images, self.making.net.normalisation)
     }
 
     /// All `pictures`, if so many steps are `done` that they are to be kept.

@@ -23,8 +23,8 @@ pub(super) struct Settings {
     pub(super) beginnings: u64,
 }
 
-/// Of the preset `fast`. Of a beginning in five comes a face that lies beside the middle, or two faces in one image; by its
-/// cosine the network itself tells these from the others.
+/// Of the preset `fast`. Of 64 faces by model-y1 10 to 16 of a beginning ended below a cosine of 0.9 by the network itself,
+/// mostly faces beside the middle or two in one image.
 const BEGINNINGS: u64 = 5;
 
 impl Settings {

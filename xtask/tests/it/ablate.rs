@@ -132,6 +132,9 @@ fn faces_are_made_of_every_network_but_the_judge() {
     let table = String::from_utf8(again.stdout).unwrap();
     assert!(table.contains("| faces of classes (closed set) | seeds | recognised by itself, % |"), "{table}");
     assert!(table.contains("`arcface` is number"), "{table}");
+    // A row that fails has no faces, and says why.
+    let all = String::from_utf8(succeed(&mut ablate(folder.path(), &text, &[])).stdout).unwrap();
+    assert!(all.contains("`no-such-weights-seed0` failed: ") && all.contains("nowhere.safetensors"), "{all}");
     let page = std::fs::read_to_string(cells.join("results.html")).unwrap();
     assert!(page.contains("faces of people never seen (open set)"));
     // Two faces of two rows, closed and open set.

@@ -76,7 +76,7 @@ pub(crate) fn assert_shown(folder: &Path, page: &Path, plots: usize, pictures: u
     let seen = open(&chromium, folder, page);
     let sizes = |what: &str| -> Vec<[f64; 2]> { serde_json::from_value(seen[what].clone()).unwrap() };
     assert_eq!((sizes("svg").len(), sizes("img").len()), (plots, pictures));
-    assert!(sizes("svg").iter().all(|[width, height]| 200.0 < *width && 90.0 < *height), "{seen}");
+    assert!(sizes("svg").iter().all(|[width, height]| 200.0 < *width && 100.0 < *height), "{seen}");
     assert!(sizes("img").concat().iter().all(|side| (side - 32.0).abs() < 0.5), "{seen}");
     assert_eq!(seen["fetched"], Value::Array(Vec::new()));
     assert_eq!(seen["too_wide"], false);
