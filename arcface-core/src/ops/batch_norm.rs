@@ -7,6 +7,8 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor};
 
 use super::element::{Element, check_operand, storage, values};
+#[cfg(feature = "cuda")]
+use super::normaliser;
 use super::normaliser::{Map, Normaliser, batch_moments};
 use super::passes::{Center, Moments, combined, gradient_sums, stretched};
 use super::rows::{from_f64, narrowed, to_f64, with_three, with_values};
@@ -44,6 +46,11 @@ pub struct BatchStatistics {
 /// # Ok::<(), arcface_core::Error>(())
 /// ```
 pub fn batch_norm_train(x: &Tensor, affine: &Tensor, eps: f64) -> Result<(Tensor, BatchStatistics)> {
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        normaliser::check_batch(x, affine, eps)?;
+        return super::cuda::normalise::train(x, affine, None, eps);
+    }
     let (normaliser, statistics) = Normaliser::of_batch(x, affine, eps)?;
     Ok((tape::apply2(x, affine, BatchNorm(normaliser))?, statistics))
 }
@@ -58,6 +65,11 @@ pub fn batch_norm_train(x: &Tensor, affine: &Tensor, eps: f64) -> Result<(Tensor
 /// # Errors
 /// If a shape or type does not fit.
 pub fn batch_norm_eval(x: &Tensor, affine: &Tensor, statistics: &Tensor, eps: f64) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        normaliser::check_given(x, affine, statistics, eps)?;
+        return super::cuda::normalise::given(x, affine, statistics, None, eps);
+    }
     tape::apply2(x, affine, BatchNorm(Normaliser::given(x, affine, statistics, eps)?))
 }
 
@@ -71,6 +83,10 @@ pub fn batch_norm_eval(x: &Tensor, affine: &Tensor, statistics: &Tensor, eps: f6
 pub fn channel_statistics(x: &Tensor) -> Result<Tensor> {
     let (_, channels) = shape::rows_and_channels(x, "x")?;
     check_operand("x", x)?;
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        return super::cuda::normalise::statistics(x);
+    }
     let moments = batch_moments(x, channels)?;
     tape::apply1(x, ChannelStatistics(moments))
 }

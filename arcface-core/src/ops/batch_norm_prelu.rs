@@ -9,6 +9,8 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor};
 
 use super::batch_norm::BatchStatistics;
 use super::element::{Element, check_operands, storage, values};
+#[cfg(feature = "cuda")]
+use super::normaliser;
 use super::normaliser::{Map, Mix, Normaliser};
 use super::parallel::build;
 use super::rows::{from_f64, row_chunk, sum_chunks, with_three, with_values};
@@ -41,6 +43,11 @@ pub fn batch_norm_prelu_train(
     eps: f64,
 ) -> Result<(Tensor, BatchStatistics)> {
     check_slope(x, slope)?;
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        normaliser::check_batch(x, affine, eps)?;
+        return super::cuda::normalise::train(x, affine, Some(slope), eps);
+    }
     let (normaliser, statistics) = Normaliser::of_batch(x, affine, eps)?;
     Ok((tape::apply3(x, affine, slope, Fused(normaliser))?, statistics))
 }
@@ -60,6 +67,11 @@ pub fn batch_norm_prelu_eval(
     eps: f64,
 ) -> Result<Tensor> {
     check_slope(x, slope)?;
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        normaliser::check_given(x, affine, statistics, eps)?;
+        return super::cuda::normalise::given(x, affine, statistics, Some(slope), eps);
+    }
     let normaliser = Normaliser::given(x, affine, statistics, eps)?;
     tape::apply3(x, affine, slope, Fused(normaliser))
 }

@@ -128,15 +128,18 @@ pub fn unsupported(what: &str, dtype: DType) -> Error {
     Error::value(what, "dtype f32 or f64", dtype.as_str())
 }
 
-/// Checks that `tensor` is one the operators take: f32 or f64, on the CPU, not empty.
+/// Checks that `tensor` is one the operators take: f32 or f64 on the CPU, f32 or bf16 on a CUDA device, not empty.
 ///
 /// # Errors
 /// If it is not; the message begins with `what`.
 pub fn check_operand(what: &str, tensor: &Tensor) -> Result<()> {
-    if !matches!(tensor.dtype(), DType::F32 | DType::F64) {
+    if has_cuda(tensor) {
+        if !matches!(tensor.dtype(), DType::F32 | DType::BF16) {
+            return Err(Error::value(what, "dtype f32 or bf16 on a CUDA device", tensor.dtype().as_str()));
+        }
+    } else if !matches!(tensor.dtype(), DType::F32 | DType::F64) {
         return Err(unsupported(what, tensor.dtype()));
-    }
-    if !tensor.device().is_cpu() {
+    } else if !tensor.device().is_cpu() {
         return Err(Error::value(what, "a tensor on the CPU", format!("{:?}", tensor.device().location())));
     }
     if tensor.elem_count() == 0 {
@@ -145,17 +148,31 @@ pub fn check_operand(what: &str, tensor: &Tensor) -> Result<()> {
     Ok(())
 }
 
-/// Checks [`check_operand`] for each and that all have the dtype of the first.
+/// Whether `tensor` is on a device that only the operators for CUDA can use; never in a build without them.
+pub(crate) fn has_cuda(tensor: &Tensor) -> bool {
+    cfg!(feature = "cuda") && tensor.device().is_cuda()
+}
+
+/// Checks [`check_operand`] for each and that all are on the device of the first and have its dtype; beside activations
+/// in bf16 stand parameters in f32.
 ///
 /// # Errors
-/// If one is not fit or the dtypes differ.
+/// If one is not fit or they differ.
 pub fn check_operands(operands: &[(&str, &Tensor)]) -> Result<()> {
     for (what, tensor) in operands {
         check_operand(what, tensor)?;
-        let first = operands[0].1.dtype();
-        if tensor.dtype() != first {
-            let expected = format!("dtype {} as {} has", first.as_str(), operands[0].0);
+        let (name, first) = operands[0];
+        let fits = match first.dtype() {
+            DType::BF16 => matches!(tensor.dtype(), DType::BF16 | DType::F32),
+            dtype => tensor.dtype() == dtype,
+        };
+        if !fits {
+            let expected = format!("dtype {} as {name} has", first.dtype().as_str());
             return Err(Error::value(*what, expected, tensor.dtype().as_str()));
+        }
+        if !tensor.device().same_device(first.device()) {
+            let expected = format!("a tensor on {:?} as {name} is", first.device().location());
+            return Err(Error::value(*what, expected, format!("{:?}", tensor.device().location())));
         }
     }
     Ok(())

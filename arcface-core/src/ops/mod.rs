@@ -6,6 +6,8 @@ pub mod batch_norm;
 pub mod batch_norm_prelu;
 mod columns;
 pub mod conv;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod dense;
 mod depthwise;
 pub mod dropout;

@@ -41,11 +41,7 @@ pub(super) struct Mix<T> {
 impl Normaliser {
     /// That of the batch `x`, and the batch's statistics.
     pub(super) fn of_batch(x: &Tensor, affine: &Tensor, eps: f64) -> Result<(Self, BatchStatistics)> {
-        let (rows, channels) = check(x, affine, eps)?;
-        if rows < 2 {
-            let expected = "more than 1 value per channel in training (a larger batch, or evaluation mode)";
-            return Err(Error::value("batch norm", expected, format!("x of shape {:?}", x.dims())));
-        }
+        let (rows, channels) = check_batch(x, affine, eps)?;
         let moments = batch_moments(x, channels)?;
         let statistics = BatchStatistics {
             mean: from_f64(&moments.mean, &[channels], x)?,
@@ -57,8 +53,7 @@ impl Normaliser {
 
     /// That of `statistics` (2, C).
     pub(super) fn given(x: &Tensor, affine: &Tensor, statistics: &Tensor, eps: f64) -> Result<Self> {
-        let (_, channels) = check(x, affine, eps)?;
-        shape::exactly(statistics, "statistics", "(2, C)", &[2, channels])?;
+        check_given(x, affine, statistics, eps)?;
         Ok(Self::of_given(to_f64(statistics)?, eps))
     }
 
@@ -137,6 +132,22 @@ impl Normaliser {
 /// Mean and biased variance of each channel of `x`.
 pub(super) fn batch_moments(x: &Tensor, channels: usize) -> Result<Moments> {
     with_element!(x.dtype(), "x", T => with_values(x, |x| Ok(moments::<T>(x, channels))))
+}
+
+/// The rows and channels of `x` that batch norm in training takes.
+pub(super) fn check_batch(x: &Tensor, affine: &Tensor, eps: f64) -> Result<(usize, usize)> {
+    let (rows, channels) = check(x, affine, eps)?;
+    if rows < 2 {
+        let expected = "more than 1 value per channel in training (a larger batch, or evaluation mode)";
+        return Err(Error::value("batch norm", expected, format!("x of shape {:?}", x.dims())));
+    }
+    Ok((rows, channels))
+}
+
+/// Checks the arguments of batch norm by `statistics` (2, C).
+pub(super) fn check_given(x: &Tensor, affine: &Tensor, statistics: &Tensor, eps: f64) -> Result<()> {
+    let (_, channels) = check(x, affine, eps)?;
+    shape::exactly(statistics, "statistics", "(2, C)", &[2, channels])
 }
 
 fn check(x: &Tensor, affine: &Tensor, eps: f64) -> Result<(usize, usize)> {

@@ -10,7 +10,7 @@ use candle_core::Tensor;
 
 use super::batch_norm_prelu::{activate, check_slope, input_gradient};
 use super::element::Element;
-use super::normaliser::{Map, Mix, Normaliser};
+use super::normaliser::{Map, Mix, Normaliser, check_given};
 use super::passes::{Moments, add_moments, combined, stretch};
 use super::rows::{build_and_collect, from_f64, narrowed, row_chunk, to_f64, total, with_values};
 use super::tape;
@@ -23,8 +23,8 @@ pub struct Observed {
     gradient: Gradient,
 }
 
-/// Gradients by the means and, behind them, by the variances; empty until they are given.
-type Gradient = Rc<OnceCell<Vec<f64>>>;
+/// Gradients (2, C) by the means and by the variances; empty until they are given.
+type Gradient = Rc<OnceCell<Tensor>>;
 
 impl Observed {
     /// Statistics of the batch (2, C): row 0 means, row 1 biased variances; outside of any graph.
@@ -42,7 +42,7 @@ impl Observed {
     pub fn give(&self, gradient: &Tensor) -> Result<()> {
         shape::exactly(gradient, "gradient of batch statistics", "(2, C)", self.statistics.dims())?;
         let again = |_| Error::Invalid("gradient of batch statistics: expected one, got a second one".to_owned());
-        self.gradient.set(to_f64(gradient)?).map_err(again)
+        self.gradient.set(gradient.detach()).map_err(again)
     }
 }
 
@@ -86,8 +86,17 @@ pub fn batch_norm_observed(
     slope: Option<&Tensor>,
     eps: f64,
 ) -> Result<(Tensor, Observed)> {
-    let normaliser = Normaliser::given(x, affine, running, eps)?;
+    check_given(x, affine, running, eps)?;
     slope.map(|slope| check_slope(x, slope)).transpose()?;
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        let (y, statistics, observer) = super::cuda::normalise::observe(x, affine, running, slope, eps)?;
+        let gradient = Gradient::default();
+        let observed = Observed { statistics, gradient: gradient.clone() };
+        let y = tape::made(x, y, move |x, dy| observer.backward(x, dy, gradient.get()))?;
+        return Ok((y, observed));
+    }
+    let normaliser = Normaliser::given(x, affine, running, eps)?;
     with_element!(x.dtype(), "batch norm", T => {
         let map = with_values(affine, |affine| Ok(normaliser.map::<T>(affine)))?;
         let slope = slope.map(|slope| with_values(slope, |slope| Ok(slope.to_vec()))).transpose()?;
@@ -103,7 +112,8 @@ fn observe<T: Element>(x: &Tensor, kernel: Kernel<T>) -> Result<(Tensor, Observe
     let observed = Observed { statistics, gradient: gradient.clone() };
     let y = tape::made(x, Tensor::from_vec(y, x.shape(), x.device())?, move |x, dy| {
         let count = x.elem_count() / moments.mean.len();
-        let mix = kernel.mix(&moments.mean, gradient.get().map(Vec::as_slice), count as f64);
+        let of_statistics = gradient.get().map(to_f64).transpose()?;
+        let mix = kernel.mix(&moments.mean, of_statistics.as_deref(), count as f64);
         let dx = with_values(x, |x| with_values(dy, |dy| Ok(kernel.backward(x, dy, &mix))))?;
         Ok(Tensor::from_vec(dx, x.shape(), x.device())?)
     })?;

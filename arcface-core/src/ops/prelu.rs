@@ -31,6 +31,10 @@ pub fn prelu(x: &Tensor, slope: &Tensor) -> Result<Tensor> {
     let (_, channels) = shape::rows_and_channels(x, "x")?;
     shape::exactly(slope, "slope", "(C)", &[channels])?;
     check_operands(&[("x", x), ("slope", slope)])?;
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        return super::cuda::normalise::prelu(x, slope);
+    }
     tape::apply2(x, slope, PRelu)
 }
 

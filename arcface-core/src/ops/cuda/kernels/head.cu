@@ -1,0 +1,1 @@
+// Class centers: unit rows, log-sum-exp and gradients of rows of cosines.

@@ -1,0 +1,417 @@
+//! Batch norm and `PReLU` on a device, alone and together, and the statistics of channels.
+//! Knows no running statistics.
+
+use candle_core::{CpuStorage, CudaStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Shape, Tensor};
+
+use super::machine::{self, Machine, arguments};
+use super::memory::{Fresh, Held, Pointer, address_of, held};
+use super::rows::Rows;
+use crate::ops::batch_norm::BatchStatistics;
+use crate::ops::tape::{self, Made, Recorded, is_wanted};
+use super::{Cpu, Cuda, not_here};
+use crate::{Result, shape};
+
+/// Rows of a map: center, scale, shift, 1/√(σ² + ε), and what rounding took from the center.
+const MAP: usize = 5;
+/// Rows of a mix: factors of dz and of x − center, and the rest.
+const MIX: usize = 3;
+
+/// Batch norm by the batch, with a `PReLU` of `slope` behind it if there is one.
+pub(in crate::ops) fn train(
+    x: &Tensor,
+    affine: &Tensor,
+    slope: Option<&Tensor>,
+    eps: f64,
+) -> Result<(Tensor, BatchStatistics)> {
+    let (rows, _) = shape::rows_and_channels(x, "x")?;
+    let (statistics, map) = moments(x, Some((affine, eps)))?;
+    let y = bent(x, affine, slope, Bend { map, moves: true })?;
+    Ok((y, BatchStatistics { mean: statistics.get(0)?, variance: statistics.get(1)?, count: rows }))
+}
+
+/// Batch norm by `statistics` (2, C), with a `PReLU` of `slope` behind it if there is one.
+pub(in crate::ops) fn given(
+    x: &Tensor,
+    affine: &Tensor,
+    statistics: &Tensor,
+    slope: Option<&Tensor>,
+    eps: f64,
+) -> Result<Tensor> {
+    bent(x, affine, slope, Bend { map: given_map(statistics, affine, eps)?, moves: false })
+}
+
+fn bent(x: &Tensor, affine: &Tensor, slope: Option<&Tensor>, bend: Bend) -> Result<Tensor> {
+    match slope {
+        None => tape::apply2(x, affine, bend),
+        Some(slope) => tape::apply3(x, affine, slope, bend),
+    }
+}
+
+/// `PReLU` alone.
+pub(in crate::ops) fn prelu(x: &Tensor, slope: &Tensor) -> Result<Tensor> {
+    tape::apply2(x, slope, PRelu)
+}
+
+/// Mean and biased variance (2, C), differentiable.
+pub(in crate::ops) fn statistics(x: &Tensor) -> Result<Tensor> {
+    let (statistics, _) = moments(x, None)?;
+    tape::apply1(x, Statistics(statistics))
+}
+
+/// [`given`] outside of any graph with the statistics of `x`, and what its way back needs.
+pub(in crate::ops) fn observe(
+    x: &Tensor,
+    affine: &Tensor,
+    running: &Tensor,
+    slope: Option<&Tensor>,
+    eps: f64,
+) -> Result<(Tensor, Tensor, Observer)> {
+    let map = given_map(running, affine, eps)?;
+    let (statistics, _) = moments(x, None)?;
+    let slope = slope.map(Tensor::detach);
+    let y = {
+        let [at_map, at_slope] = held([Some(&map), slope.as_ref()])?;
+        forward(&Held::new(x)?, at_map.as_ref(), at_slope.as_ref(), x.dims())?.into_tensor(x.shape())
+    };
+    Ok((y, statistics.clone(), Observer { map, slope, statistics }))
+}
+
+/// The way back through [`observe`].
+#[derive(Debug)]
+pub(in crate::ops) struct Observer {
+    map: Tensor,
+    slope: Option<Tensor>,
+    /// Of the batch.
+    statistics: Tensor,
+}
+
+impl Observer {
+    /// dx = scale·dz + (dμ + 2·dσ²·(x − μ))/N, with the gradient (2, C) of the statistics, if there is one.
+    pub(in crate::ops) fn backward(&self, x: &Tensor, dy: &Tensor, gradient: Option<&Tensor>) -> Result<Tensor> {
+        let (rows, channels) = shape::rows_and_channels(x, "x")?;
+        let scale = self.map.get(1)?;
+        let mix = match gradient {
+            None => Tensor::stack(&[&scale, &scale.zeros_like()?, &scale.zeros_like()?], 0)?,
+            Some(gradient) => {
+                let gradient = gradient.to_dtype(DType::F32)?.affine(1.0 / rows as f64, 0.0)?;
+                let by_value = gradient.get(1)?.affine(2.0, 0.0)?;
+                let gap = (self.map.get(0)? - self.statistics.get(0)?)?;
+                let rest = (gradient.get(0)? + (&by_value * gap)?)?;
+                Tensor::stack(&[&scale, &by_value, &rest], 0)?
+            }
+        };
+        debug_assert_eq!(mix.dims(), [MIX, channels]);
+        backward(x, dy, Some(&self.map), self.slope.as_ref(), Some(&mix))
+    }
+}
+
+/// Statistics (2, C) of `x` and, with γ, β and ε, the map by them.
+fn moments(x: &Tensor, norm: Option<(&Tensor, f64)>) -> Result<(Tensor, Tensor)> {
+    let (rows, channels) = shape::rows_and_channels(x, "x")?;
+    let (machine, at) = (Machine::of_tensor(x)?, Held::new(x)?);
+    let [affine] = held([norm.map(|(affine, _)| affine)])?;
+    let cut = Rows::new(rows, channels, x.dtype(), &[at.pointer])?;
+    let parts = machine.fresh(DType::F64, cut.blocks() as usize * 2 * channels)?;
+    let statistics = machine.fresh(DType::F32, 2 * channels)?;
+    let map = machine.fresh(DType::F32, MAP * channels)?;
+    // SAFETY: the arguments are those of the kernels, and the memory has the sizes that they are told.
+    #[allow(unsafe_code)]
+    unsafe {
+        let arguments = arguments![at.pointer, cut.rows, cut.channels, cut.lanes, cut.rows_per_block, parts.pointer];
+        machine.launch(&cut.kernel("moments_part"), cut.summing(2), arguments)?;
+        let arguments = arguments![
+            parts.pointer,
+            cut.blocks(),
+            at.pointer,
+            cut.rows,
+            cut.channels,
+            address_of(affine.as_ref()),
+            norm.map_or(0.0, |(_, eps)| eps),
+            statistics.pointer,
+            map.pointer,
+        ];
+        let kernel = format!("moments_finish_{}", x.dtype().as_str());
+        machine.launch(&kernel, machine::Shape::columns(channels), arguments)?;
+    }
+    Ok((statistics.into_tensor((2, channels)), map.into_tensor((MAP, channels))))
+}
+
+fn given_map(statistics: &Tensor, affine: &Tensor, eps: f64) -> Result<Tensor> {
+    let (machine, channels) = (Machine::of_tensor(statistics)?, statistics.dim(1)?);
+    let (statistics, affine) = (Held::new(statistics)?, Held::new(affine)?);
+    let map = machine.fresh(DType::F32, MAP * channels)?;
+    let arguments = arguments![statistics.pointer, affine.pointer, channels as u32, eps, map.pointer];
+    // SAFETY: the arguments are the kernel's; statistics and affine are (2, C), the map (5, C).
+    #[allow(unsafe_code)]
+    unsafe {
+        machine.launch("given_map", machine::Shape::over(channels), arguments)?;
+    }
+    Ok(map.into_tensor((MAP, channels)))
+}
+
+/// y = `PReLU`((x − center)·scale + shift), of which each part may be absent.
+fn forward(x: &Held, map: Option<&Held>, slope: Option<&Held>, dims: &[usize]) -> Result<Fresh> {
+    let channels = dims.last().copied().unwrap_or(1);
+    let count: usize = dims.iter().product();
+    let machine = x.machine()?;
+    let y = machine.fresh(x.dtype(), count)?;
+    let cut = Rows::new(count / channels, channels, x.dtype(), &[x.pointer, y.pointer])?;
+    let arguments = arguments![
+        x.pointer,
+        address_of(map),
+        address_of(slope),
+        cut.rows,
+        cut.channels,
+        cut.lanes,
+        cut.rows_per_block,
+        y.pointer,
+    ];
+    // SAFETY: the arguments are the kernel's; x and y have as many values as rows times channels.
+    #[allow(unsafe_code)]
+    unsafe {
+        machine.launch(&cut.kernel("bend"), cut.shape(), arguments)?;
+    }
+    Ok(y)
+}
+
+/// dx by `mix`, or dz itself.
+fn backward(
+    x: &Tensor,
+    dy: &Tensor,
+    map: Option<&Tensor>,
+    slope: Option<&Tensor>,
+    mix: Option<&Tensor>,
+) -> Result<Tensor> {
+    let (rows, channels) = shape::rows_and_channels(x, "x")?;
+    let (machine, at, dy) = (Machine::of_tensor(x)?, Held::new(x)?, Held::new(dy)?);
+    let [map, slope, mix] = held([map, slope, mix])?;
+    let dx = machine.fresh(x.dtype(), rows * channels)?;
+    let cut = Rows::new(rows, channels, x.dtype(), &[at.pointer, dy.pointer, dx.pointer])?;
+    let arguments = arguments![
+        at.pointer,
+        dy.pointer,
+        address_of(map.as_ref()),
+        address_of(slope.as_ref()),
+        address_of(mix.as_ref()),
+        cut.rows,
+        cut.channels,
+        cut.lanes,
+        cut.rows_per_block,
+        dx.pointer,
+    ];
+    // SAFETY: the arguments are the kernel's; x, dy and dx have as many values as rows times channels.
+    #[allow(unsafe_code)]
+    unsafe {
+        machine.launch(&cut.kernel("unbend"), cut.shape(), arguments)?;
+    }
+    Ok(dx.into_tensor(x.shape()))
+}
+
+/// Sums over the rows that gradients are made of.
+struct Slopes {
+    /// (2, C).
+    affine: Tensor,
+    /// (C).
+    slope: Tensor,
+    /// (3, C).
+    mix: Tensor,
+}
+
+fn slopes(x: &Tensor, dy: &Tensor, map: Option<&Tensor>, slope: Option<&Tensor>, moves: bool) -> Result<Slopes> {
+    let (rows, channels) = shape::rows_and_channels(x, "x")?;
+    let (machine, at, dy) = (Machine::of_tensor(x)?, Held::new(x)?, Held::new(dy)?);
+    let [map, slope] = held([map, slope])?;
+    let cut = Rows::new(rows, channels, x.dtype(), &[at.pointer, dy.pointer])?;
+    let parts = machine.fresh(DType::F64, cut.blocks() as usize * 3 * channels)?;
+    let (by_affine, by_slope) = (machine.fresh(DType::F32, 2 * channels)?, machine.fresh(DType::F32, channels)?);
+    let mix = machine.fresh(DType::F32, MIX * channels)?;
+    // SAFETY: the arguments are those of the kernels, and the memory has the sizes that they are told.
+    #[allow(unsafe_code)]
+    unsafe {
+        let arguments = arguments![
+            at.pointer,
+            dy.pointer,
+            address_of(map.as_ref()),
+            address_of(slope.as_ref()),
+            cut.rows,
+            cut.channels,
+            cut.lanes,
+            cut.rows_per_block,
+            parts.pointer,
+        ];
+        machine.launch(&cut.kernel("slopes_part"), cut.summing(3), arguments)?;
+        let arguments = arguments![
+            parts.pointer,
+            cut.blocks(),
+            cut.rows,
+            cut.channels,
+            address_of(map.as_ref()),
+            i32::from(moves),
+            by_affine.pointer,
+            by_slope.pointer,
+            mix.pointer,
+        ];
+        machine.launch("slopes_finish", machine::Shape::columns(channels), arguments)?;
+    }
+    Ok(Slopes {
+        affine: by_affine.into_tensor((2, channels)),
+        slope: by_slope.into_tensor(channels),
+        mix: mix.into_tensor((MIX, channels)),
+    })
+}
+
+/// One call of batch norm with what its backward pass needs.
+struct Bend {
+    map: Tensor,
+    /// Whether the statistics are the batch's.
+    moves: bool,
+}
+
+impl Bend {
+    fn run(&self, x: Seen<'_>, slope: Option<Seen<'_>>) -> Result<(CudaStorage, Shape)> {
+        let slope = slope.map(|(storage, layout)| Held::of_storage(storage, layout)).transpose()?;
+        run(x, Some(&Held::new(&self.map)?), slope.as_ref())
+    }
+
+    fn gradients(&self, x: &Tensor, affine: &Tensor, slope: Option<&Tensor>, dy: &Tensor) -> Result<Gradients> {
+        let sums = slopes(x, dy, Some(&self.map), slope, self.moves)?;
+        let dx = is_wanted(x).then(|| backward(x, dy, Some(&self.map), slope, Some(&sums.mix))).transpose()?;
+        let by_slope = slope.filter(|slope| is_wanted(slope)).map(|_| sums.slope);
+        Ok((dx, is_wanted(affine).then_some(sums.affine), by_slope))
+    }
+}
+
+/// An argument of candle's.
+type Seen<'a> = (&'a CudaStorage, &'a Layout);
+/// By x, by affine and by the slope.
+type Gradients = (Option<Tensor>, Option<Tensor>, Option<Tensor>);
+
+fn run(x: Seen<'_>, map: Option<&Held>, slope: Option<&Held>) -> Result<(CudaStorage, Shape)> {
+    let shape = x.1.shape().clone();
+    let y = forward(&Held::of_storage(x.0, x.1)?, map, slope, shape.dims())?;
+    Ok((y.into_storage(), shape))
+}
+
+impl Recorded for Bend {
+    const RESULT: Made = Made::Again;
+}
+
+impl CustomOp2 for Bend {
+    fn name(&self) -> &'static str {
+        "batch-norm"
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout) -> Cpu {
+        not_here(CustomOp2::name(self))
+    }
+
+    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout, _: &CudaStorage, _: &Layout) -> Cuda {
+        Ok(self.run((x, layout), None)?)
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        affine: &Tensor,
+        _y: &Tensor,
+        dy: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+        let (dx, by_affine, _) = self.gradients(x, affine, None, dy)?;
+        Ok((dx, by_affine))
+    }
+}
+
+impl CustomOp3 for Bend {
+    fn name(&self) -> &'static str {
+        "batch-norm-prelu"
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout) -> Cpu {
+        not_here(CustomOp3::name(self))
+    }
+
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        layout: &Layout,
+        _affine: &CudaStorage,
+        _: &Layout,
+        slope: &CudaStorage,
+        slope_layout: &Layout,
+    ) -> Cuda {
+        Ok(self.run((x, layout), Some((slope, slope_layout)))?)
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        affine: &Tensor,
+        slope: &Tensor,
+        _y: &Tensor,
+        dy: &Tensor,
+    ) -> candle_core::Result<Gradients> {
+        Ok(self.gradients(x, affine, Some(slope), dy)?)
+    }
+}
+
+struct PRelu;
+
+impl Recorded for PRelu {
+    const RESULT: Made = Made::Again;
+}
+
+impl CustomOp2 for PRelu {
+    fn name(&self) -> &'static str {
+        "prelu"
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout) -> Cpu {
+        not_here(self.name())
+    }
+
+    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout, slope: &CudaStorage, slope_layout: &Layout) -> Cuda {
+        Ok(run((x, layout), None, Some(&Held::of_storage(slope, slope_layout)?))?)
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        slope: &Tensor,
+        _y: &Tensor,
+        dy: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+        let dx = is_wanted(x).then(|| backward(x, dy, None, Some(slope), None)).transpose()?;
+        let by_slope = is_wanted(slope).then(|| slopes(x, dy, None, Some(slope), false)).transpose()?;
+        Ok((dx, by_slope.map(|sums| sums.slope)))
+    }
+}
+
+/// Statistics (2, C), worked out already.
+struct Statistics(Tensor);
+
+impl Recorded for Statistics {}
+
+impl CustomOp1 for Statistics {
+    fn name(&self) -> &'static str {
+        "channel-statistics"
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Cpu {
+        not_here(self.name())
+    }
+
+    fn cuda_fwd(&self, _: &CudaStorage, _: &Layout) -> Cuda {
+        let shape = self.0.shape().clone();
+        Ok((Held::new(&self.0)?.to_storage(shape.elem_count())?, shape))
+    }
+
+    /// dx = (dμ + 2·dσ²·(x − μ))/N.
+    fn bwd(&self, x: &Tensor, _statistics: &Tensor, dy: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        let (rows, channels) = shape::rows_and_channels(x, "x")?;
+        let gradient = dy.to_dtype(DType::F32)?.affine(1.0 / rows as f64, 0.0)?;
+        let zeros = Tensor::zeros(channels, DType::F32, x.device())?;
+        let map = Tensor::stack(&[&self.0.get(0)?, &gradient.get(1)?.affine(2.0, 0.0)?, &gradient.get(0)?, &zeros, &zeros], 0)?;
+        let (map, x_held) = (Held::new(&map)?, Held::new(x)?);
+        Ok(Some(forward(&x_held, Some(&map), None, x.dims())?.into_tensor(x.shape())))
+    }
+}
