@@ -16,6 +16,7 @@
 //! | `xtask` | configuration → runs and reports | nothing: it is the composition root |
 
 pub mod checkpoint;
+pub mod device;
 pub mod error;
 pub mod ops;
 pub mod optim;

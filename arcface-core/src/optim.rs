@@ -1,12 +1,17 @@
 //! Optimisers in torch's form, updating variables in place in one pass per tensor; clipping of the gradient's norm.
 //! Knows no schedule and no loss: the learning rate and the gradients come with every step.
 
+mod moments;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Tensor, Var};
+use candle_core::{CpuStorage, InplaceOp2, Layout, Tensor, Var};
 use rayon::prelude::*;
 
+use self::moments::{Moments, host_tensor, missing, unsupported};
+#[cfg(feature = "cuda")]
+use crate::ops::cuda::optimise;
 use crate::ops::element::Element;
 use crate::ops::parallel::CHUNK;
 use crate::{Error, Gradients, Parameter, Parameters, Result, Role, multiversion};
@@ -22,10 +27,10 @@ pub trait Optimizer {
     /// If a gradient has another shape or type than its parameter; the message names it.
     fn step(&mut self, parameters: &Parameters, gradients: &Gradients, learning_rate: f64) -> Result<()>;
 
-    /// A copy of the state under the names `KIND.PARAMETER`, such as `momentum.fc.weight`.
+    /// A copy of the state under the names `KIND.PARAMETER`, such as `momentum.fc.weight`, on the parameters' device.
     fn state(&self) -> BTreeMap<String, Tensor>;
 
-    /// Goes on from a state that [`Optimizer::state`] gave.
+    /// Goes on from a state that [`Optimizer::state`] gave, on whatever device.
     ///
     /// # Errors
     /// If a tensor is missing, unknown, or of another shape or type; the state is then as before.
@@ -75,17 +80,33 @@ impl Sgd {
     /// An optimiser for the trained ones among `parameters`, at rest.
     ///
     /// # Errors
-    /// If a setting lies outside its range or the parameters are neither f32 nor f64.
+    /// If a setting lies outside its range or the parameters are neither f32 nor f64 (on a CUDA device: not f32).
     pub fn new(config: SgdConfig, parameters: &Parameters) -> Result<Self> {
         fraction("momentum", config.momentum)?;
         non_negative("weight_decay", config.weight_decay)?;
         Ok(Self { config, velocity: Moments::zero("momentum", parameters)? })
     }
+
+    #[cfg(feature = "cuda")]
+    fn step_on_device(&mut self, moved: &[Moved<'_>], learning_rate: f64) -> Result<()> {
+        let SgdConfig { momentum, weight_decay } = self.config;
+        self.velocity.own()?;
+        let moving = moved.iter().map(|moved| {
+            let moments = vec![self.velocity.on_device(moved.name, &moved.parameter.var)?];
+            Ok(moved.on_device(moments, [decay(moved.parameter, weight_decay), 0.0, 0.0]))
+        });
+        optimise::step(&moving.collect::<Result<Vec<_>>>()?, optimise::Rule::Sgd { momentum, rate: learning_rate })
+    }
 }
 
 impl Optimizer for Sgd {
     fn step(&mut self, parameters: &Parameters, gradients: &Gradients, learning_rate: f64) -> Result<()> {
-        for Moved { name, parameter, gradient, rows } in moved(parameters, gradients)? {
+        let moved = moved(parameters, gradients)?;
+        #[cfg(feature = "cuda")]
+        if parameters.device().is_cuda() {
+            return self.step_on_device(&moved, learning_rate);
+        }
+        for Moved { name, parameter, gradient, rows } in moved {
             let rule = SgdRule {
                 momentum: self.config.momentum,
                 weight_decay: decay(parameter, self.config.weight_decay),
@@ -144,7 +165,7 @@ impl AdamW {
     /// An optimiser for the trained ones among `parameters`, at rest.
     ///
     /// # Errors
-    /// If a setting lies outside its range or the parameters are neither f32 nor f64.
+    /// If a setting lies outside its range or the parameters are neither f32 nor f64 (on a CUDA device: not f32).
     pub fn new(config: AdamWConfig, parameters: &Parameters) -> Result<Self> {
         fraction("beta1", config.beta1)?;
         fraction("beta2", config.beta2)?;
@@ -169,12 +190,41 @@ impl AdamW {
             root: correction(beta2).sqrt(),
         }
     }
+
+    #[cfg(feature = "cuda")]
+    fn step_on_device(&mut self, moved: &[Moved<'_>], learning_rate: f64) -> Result<()> {
+        let AdamWConfig { beta1, beta2, eps, .. } = self.config;
+        self.mean.own()?;
+        self.square.own()?;
+        let moving = moved.iter().map(|moved| {
+            let var = &moved.parameter.var;
+            let moments = vec![self.mean.on_device(moved.name, var)?, self.square.on_device(moved.name, var)?];
+            let AdamWRule { keep, size, root, .. } = self.rule(moved.parameter, self.next(moved.name), learning_rate);
+            Ok(moved.on_device(moments, [keep, size, root]))
+        });
+        let moving = moving.collect::<Result<Vec<_>>>()?;
+        optimise::step(&moving, optimise::Rule::AdamW { beta1, beta2, eps })?;
+        for Moved { name, .. } in moved {
+            self.steps.insert((*name).to_owned(), self.next(name));
+        }
+        Ok(())
+    }
+
+    /// The number of the step that a parameter is about to make.
+    fn next(&self, name: &str) -> i64 {
+        self.steps.get(name).map_or(1, |steps| steps + 1)
+    }
 }
 
 impl Optimizer for AdamW {
     fn step(&mut self, parameters: &Parameters, gradients: &Gradients, learning_rate: f64) -> Result<()> {
-        for Moved { name, parameter, gradient, rows } in moved(parameters, gradients)? {
-            let step = self.steps.get(name).map_or(1, |steps| steps + 1);
+        let moved = moved(parameters, gradients)?;
+        #[cfg(feature = "cuda")]
+        if parameters.device().is_cuda() {
+            return self.step_on_device(&moved, learning_rate);
+        }
+        for Moved { name, parameter, gradient, rows } in moved {
+            let step = self.next(name);
             let rule = self.rule(parameter, step, learning_rate);
             let moments = [self.mean.of(name, &parameter.var)?, self.square.of(name, &parameter.var)?];
             update(&parameter.var, gradient, rows, moments, rule)?;
@@ -307,6 +357,14 @@ struct Moved<'a> {
     rows: Option<&'a [u32]>,
 }
 
+#[cfg(feature = "cuda")]
+impl Moved<'_> {
+    fn on_device(&self, moments: Vec<Tensor>, numbers: [f64; 3]) -> optimise::Moving<'_> {
+        let Self { parameter, gradient, rows, .. } = *self;
+        optimise::Moving { weights: parameter.var.as_tensor(), gradient, rows, moments, numbers }
+    }
+}
+
 /// Trained parameters with their gradients, checked.
 fn moved<'a>(parameters: &'a Parameters, gradients: &'a Gradients) -> Result<Vec<Moved<'a>>> {
     let with_gradient = parameters.trained().filter_map(|(name, parameter)| {
@@ -425,108 +483,12 @@ fn apply_to_rows<const N: usize, T: Float>(
     });
 }
 
-fn unsupported() -> candle_core::Error {
-    Error::Invalid("optimizer: expected contiguous parameters in f32 or f64 on the CPU".to_owned()).into()
-}
-
-/// One tensor of state per parameter, beginning with zeros.
-#[derive(Debug, Clone)]
-struct Moments {
-    kind: &'static str,
-    entries: BTreeMap<String, Moment>,
-}
-
-#[derive(Debug, Clone)]
-struct Moment {
-    shape: Vec<usize>,
-    values: CpuStorage,
-}
-
-impl Moment {
-    fn zero(var: &Var) -> Result<Self> {
-        let values = match var.dtype() {
-            DType::F32 => CpuStorage::F32(vec![0.0; var.elem_count()]),
-            DType::F64 => CpuStorage::F64(vec![0.0; var.elem_count()]),
-            _ => return Err(unsupported().into()),
-        };
-        Ok(Self { shape: var.dims().to_vec(), values })
-    }
-
-    fn from_tensor(tensor: &Tensor) -> Result<Self> {
-        let flat = tensor.flatten_all()?;
-        let values = match tensor.dtype() {
-            DType::F32 => CpuStorage::F32(flat.to_vec1()?),
-            DType::F64 => CpuStorage::F64(flat.to_vec1()?),
-            _ => return Err(unsupported().into()),
-        };
-        Ok(Self { shape: tensor.dims().to_vec(), values })
-    }
-
-    fn dtype(&self) -> DType {
-        if matches!(self.values, CpuStorage::F32(_)) { DType::F32 } else { DType::F64 }
-    }
-}
-
-fn host_tensor(storage: CpuStorage, shape: &[usize]) -> Tensor {
-    Tensor::from_storage(candle_core::Storage::Cpu(storage), shape, candle_core::op::BackpropOp::none(), false)
-}
-
-impl Moments {
-    fn zero(kind: &'static str, parameters: &Parameters) -> Result<Self> {
-        let entries =
-            parameters.trained().map(|(name, parameter)| Ok((name.to_owned(), Moment::zero(&parameter.var)?)));
-        Ok(Self { kind, entries: entries.collect::<Result<_>>()? })
-    }
-
-    /// The moment of a parameter; zeros if it became trained only now.
-    fn of(&mut self, name: &str, var: &Var) -> Result<&mut CpuStorage> {
-        if !self.entries.contains_key(name) {
-            self.entries.insert(name.to_owned(), Moment::zero(var)?);
-        }
-        let moment = self.entries.get_mut(name).filter(|moment| moment.shape == var.dims());
-        moment
-            .map(|moment| &mut moment.values)
-            .ok_or_else(|| Error::Invalid(format!("parameter `{name}` changed its shape since the optimizer was made")))
-    }
-
-    fn tensors(&self) -> BTreeMap<String, Tensor> {
-        let tensor = |moment: &Moment| host_tensor(moment.values.clone(), &moment.shape);
-        self.entries.iter().map(|(name, moment)| (format!("{}.{name}", self.kind), tensor(moment))).collect()
-    }
-
-    /// The same parameters' moments out of `state`.
-    fn read(&self, state: &mut BTreeMap<String, Tensor>) -> Result<Self> {
-        let entries = self.entries.iter().map(|(name, now)| {
-            let key = format!("{}.{name}", self.kind);
-            let tensor = state.remove(&key).ok_or_else(|| missing(&key))?;
-            if tensor.dims() != now.shape {
-                let what = format!("optimizer state `{key}`");
-                return Err(Error::shape(what, format!("{:?}", now.shape), tensor.dims()));
-            }
-            if tensor.dtype() != now.dtype() {
-                let expected = format!("{:?}", now.dtype());
-                return Err(Error::value(
-                    format!("optimizer state `{key}`"),
-                    expected,
-                    format!("{:?}", tensor.dtype()),
-                ));
-            }
-            Ok((name.clone(), Moment::from_tensor(&tensor)?))
-        });
-        Ok(Self { kind: self.kind, entries: entries.collect::<Result<_>>()? })
-    }
-}
-
 fn read_steps(state: &mut BTreeMap<String, Tensor>, name: &str) -> Result<i64> {
     let key = format!("step.{name}");
     let tensor = state.remove(&key).ok_or_else(|| missing(&key))?;
     let steps =
         tensor.to_scalar::<i64>().map_err(|error| Error::Invalid(format!("optimizer state `{key}`: {error}")))?;
     if 0 <= steps { Ok(steps) } else { Err(Error::value(format!("optimizer state `{key}`"), "0 <= step", steps)) }
-}
-
-fn missing(key: &str) -> Error {
-    Error::Invalid(format!("optimizer state `{key}` is missing; it belongs to another network or optimizer"))
 }
 
 fn nothing_left(state: &BTreeMap<String, Tensor>) -> Result<()> {
@@ -555,6 +517,10 @@ fn rows_fit(name: &str, rows: &[u32], gradient: &Tensor, var: &Var) -> Result<()
 fn fits(name: &str, gradient: &Tensor, dims: &[usize], var: &Var) -> Result<()> {
     if gradient.dims() != dims {
         return Err(Error::shape(format!("gradient of `{name}`"), format!("{dims:?}"), gradient.dims()));
+    }
+    if !gradient.device().same_device(var.device()) {
+        let [expected, got] = [var.device(), gradient.device()].map(|device| format!("{:?}", device.location()));
+        return Err(Error::value(format!("gradient of `{name}`"), expected, got));
     }
     if gradient.dtype() != var.dtype() {
         let (expected, got) = (format!("{:?}", var.dtype()), format!("{:?}", gradient.dtype()));

@@ -198,7 +198,7 @@ impl Gradients {
     pub fn whole(&self, name: &str, dims: &[usize]) -> Result<Option<Tensor>> {
         match (self.get(name), self.rows(name)) {
             (Some(gradient), Some(rows)) => {
-                let index = Tensor::from_slice(rows, rows.len(), gradient.device())?;
+                let index = indices(rows, gradient)?;
                 let zeros = Tensor::zeros(dims, gradient.dtype(), gradient.device())?;
                 Ok(Some(zeros.index_add(&index, gradient, 0)?))
             }
@@ -275,6 +275,12 @@ impl Gradients {
     /// # Errors
     /// If a tensor operation fails.
     pub fn scale(&mut self, factor: f64) -> Result<()> {
+        #[cfg(feature = "cuda")]
+        if let Some(gradients) = self.on_device() {
+            let scaled = ops::cuda::optimise::scaled(&gradients, factor)?;
+            self.tensors.values_mut().zip(scaled).for_each(|(gradient, scaled)| *gradient = scaled);
+            return Ok(());
+        }
         self.tensors.par_iter_mut().try_for_each(|(_, gradient)| {
             *gradient = gradient.affine(factor, 0.0)?;
             Ok(())
@@ -286,6 +292,10 @@ impl Gradients {
     /// # Errors
     /// If a gradient is not f32 or f64.
     pub fn norm(&self) -> Result<f64> {
+        #[cfg(feature = "cuda")]
+        if let Some(gradients) = self.on_device() {
+            return Ok(ops::cuda::optimise::squares(&gradients)?.iter().sum::<f64>().sqrt());
+        }
         let squares = self.tensors.values().map(sum_of_squares);
         Ok(squares.sum::<Result<f64>>()?.sqrt())
     }
@@ -295,12 +305,25 @@ impl Gradients {
     /// # Errors
     /// If a gradient is not f32 or f64.
     pub fn first_non_finite(&self) -> Result<Option<&str>> {
+        #[cfg(feature = "cuda")]
+        if let Some(gradients) = self.on_device() {
+            // No square of an f32 is too large for an f64.
+            let squares = ops::cuda::optimise::squares(&gradients)?;
+            return Ok(self.iter().zip(squares).find(|(_, square)| !square.is_finite()).map(|((name, _), _)| name));
+        }
         for (name, gradient) in self.iter() {
             if !is_finite(gradient)? {
                 return Ok(Some(name));
             }
         }
         Ok(None)
+    }
+
+    /// All of them, if they are on a CUDA device.
+    #[cfg(feature = "cuda")]
+    fn on_device(&self) -> Option<Vec<&Tensor>> {
+        let is_on_device = self.tensors.values().next().is_some_and(|gradient| gradient.device().is_cuda());
+        is_on_device.then(|| self.tensors.values().collect())
     }
 
     /// Whether every value of every gradient is finite.
@@ -367,10 +390,19 @@ fn add_rows(name: &str, a: (&[u32], &Tensor), b: (&[u32], &Tensor)) -> Result<(V
     }
     let mut sum = Tensor::zeros(dims, a.dtype(), a.device())?;
     for (of, gradient) in [(a_rows, a), (b_rows, b)] {
-        let places = Tensor::from_iter(of.iter().map(place), a.device())?;
+        let places = indices(&of.iter().map(place).collect::<Vec<u32>>(), a)?;
         sum = sum.index_add(&places, gradient, 0)?;
     }
     Ok((rows, sum))
+}
+
+/// `rows` on the device of `like`.
+fn indices(rows: &[u32], like: &Tensor) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if like.device().is_cuda() {
+        return ops::cuda::optimise::indices(rows, like);
+    }
+    Ok(Tensor::from_slice(rows, rows.len(), like.device())?)
 }
 
 /// Σ x² in f64: within chunks in parallel, then chunk after chunk.

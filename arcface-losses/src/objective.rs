@@ -5,11 +5,12 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Deref;
 
-use arcface_core::ops::element::{Element, check_operands, storage, values};
+use arcface_core::ops::connected;
+use arcface_core::ops::element::{Element, check_operands, values};
 use arcface_core::seed::{Purpose, rng};
 use arcface_core::{Error, Gradients, Parameters, Result, Role, shape, sphere, with_element};
 use candle_core::backprop::GradStore;
-use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Shape, Storage, Tensor, Var};
+use candle_core::{DType, Device, Layout, Storage, Tensor, Var};
 use rand::Rng;
 use rand_distr::StandardNormal;
 use rayon::prelude::*;
@@ -17,7 +18,7 @@ use toml::{Table, Value};
 
 use crate::head::dense::{Input, Rule};
 use crate::head::sub_center::Pool;
-use crate::head::{self, Choice, alone, softmax};
+use crate::head::{self, Choice, alone, device, softmax};
 use crate::margin::{Margin, take_state};
 use crate::options::{HeadOptions, Pooling, Resolved, WeightedTerm};
 use crate::registry::{LossEntry, Part};
@@ -35,7 +36,7 @@ pub struct HeadShape<'a> {
     pub embedding_size: usize,
     /// f32 or f64.
     pub dtype: DType,
-    /// The CPU, for now.
+    /// The CPU, or a CUDA device for f32.
     pub device: &'a Device,
     /// Of initial centers and random margins.
     pub seed: u64,
@@ -160,7 +161,7 @@ impl Objective {
     /// If a shape or dtype is not the head's, the batch is empty, or a label is not below the number of classes.
     pub fn forward(&mut self, embeddings: &Tensor, labels: &[u32], step: u64) -> Result<Output> {
         let Evaluated { value, d_embeddings, gradients, target_cosines } = self.compute(embeddings, labels, step)?;
-        let loss = embeddings.apply_op1(Connected { value, d_embeddings })?;
+        let loss = connected(embeddings, value, d_embeddings)?;
         Ok(Output { loss, value, gradients, target_cosines })
     }
 
@@ -197,7 +198,7 @@ impl Objective {
             check_finite(name, parameter.var.as_tensor())?;
         }
         let Evaluated { value, d_embeddings, gradients, .. } = self.compute(embeddings, labels, step)?;
-        let loss = Tensor::new(value, embeddings.device())?.to_dtype(embeddings.dtype())?;
+        let loss = Tensor::new(value, &Device::Cpu)?.to_dtype(embeddings.dtype())?.to_device(embeddings.device())?;
         let zeros = |name| match self.parameters.get(name) {
             Some(parameter) => parameter.var.zeros_like(),
             None => Tensor::zeros((self.num_classes, self.embedding_size), embeddings.dtype(), embeddings.device()),
@@ -267,6 +268,9 @@ impl Objective {
 
     fn compute(&mut self, embeddings: &Tensor, labels: &[u32], step: u64) -> Result<Evaluated> {
         self.check(embeddings, labels)?;
+        if embeddings.device().is_cuda() || self.parameters.device().is_cuda() {
+            return self.compute_on_device(embeddings, labels, step);
+        }
         with_element!(embeddings.dtype(), "embeddings", T => self.compute_in::<T>(embeddings, labels, step))
     }
 
@@ -322,9 +326,33 @@ impl Objective {
         Ok(Evaluated { value: output.loss, d_embeddings, gradients, target_cosines: output.target_cosines })
     }
 
+    fn compute_on_device(&mut self, embeddings: &Tensor, labels: &[u32], step: u64) -> Result<Evaluated> {
+        let (centers, bias) = (self.tensor("centers"), self.tensor("bias"));
+        let (centers, bias) = (centers.as_ref(), bias.as_ref());
+        let input = device::Input { embeddings, centers, bias, labels, step, seed: self.seed };
+        let output = match &mut self.head {
+            Head::Cosine { margin, rule, choice } => {
+                device::cosine(&input, rule, *choice, margin.as_mut(), &self.terms)
+            }
+            Head::Softmax => device::softmax(&input),
+            Head::None => device::alone(&input, &self.terms),
+        }?;
+        let mut gradients = Gradients::default();
+        match (output.d_centers, output.classes) {
+            (Some(gradient), Some(classes)) => gradients.insert_rows("centers", classes, gradient),
+            (Some(gradient), None) => gradients.insert("centers", gradient),
+            (None, _) => {}
+        }
+        if let Some(gradient) = output.d_bias {
+            gradients.insert("bias", gradient);
+        }
+        let device::Output { loss: value, d_embeddings, target_cosines, .. } = output;
+        Ok(Evaluated { value, d_embeddings, gradients, target_cosines })
+    }
+
     /// A parameter, if there is one of that name.
     fn tensor(&self, name: &str) -> Option<Tensor> {
-        self.parameters.get(name).map(|parameter| parameter.var.as_tensor().clone())
+        self.parameters.get(name).map(|parameter| parameter.var.as_detached_tensor())
     }
 
     fn insert_gradient<T: Element>(&self, gradients: &mut Gradients, name: &str, values: Vec<T>) -> Result<()> {
@@ -356,30 +384,6 @@ struct Evaluated {
     d_embeddings: Tensor,
     gradients: Gradients,
     target_cosines: Vec<f64>,
-}
-
-/// The loss as a function of the embeddings, with the gradient that is already known.
-struct Connected {
-    value: f64,
-    d_embeddings: Tensor,
-}
-
-impl CustomOp1 for Connected {
-    fn name(&self) -> &'static str {
-        "margin loss"
-    }
-
-    fn cpu_fwd(&self, embeddings: &CpuStorage, _: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
-        let loss = match embeddings {
-            CpuStorage::F32(_) => storage(vec![self.value as f32]),
-            _ => storage(vec![self.value]),
-        };
-        Ok((loss, Shape::from(())))
-    }
-
-    fn bwd(&self, _: &Tensor, _: &Tensor, gradient: &Tensor) -> candle_core::Result<Option<Tensor>> {
-        Ok(Some(self.d_embeddings.broadcast_mul(gradient)?))
-    }
 }
 
 /// Head and terms of a loss.
@@ -443,7 +447,7 @@ fn with_sub_centers(name: &str, parameters: &Table, k: usize) -> Result<Table> {
 
 fn check_finite(what: &str, tensor: &Tensor) -> Result<()> {
     let width = tensor.dims().last().copied().unwrap_or(1).max(1);
-    let values = tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
+    let values = tensor.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
     match values.iter().position(|value| !value.is_finite()) {
         Some(at) => Err(Error::value(format!("{what}: row {}", at / width), "finite values", values[at])),
         None => Ok(()),

@@ -46,11 +46,30 @@ impl Backbone {
     ///
     /// # Errors
     /// If the configuration is out of range or the weights do not fit it.
-    pub fn from_state_dict(config: &BackboneConfig, state: &StateDict, dtype: DType) -> Result<Self> {
+    pub fn from_state_dict(config: &BackboneConfig, state: &StateDict, dtype: DType, device: &Device) -> Result<Self> {
         let plan = config.plan()?;
         misfit::check(&config.to_string(), &plan.entries(), state)?;
-        let network = Network::from_state_dict(&plan, &config.freeze, state, dtype)?;
+        let network = Network::from_state_dict(&plan, &config.freeze, state, dtype, device)?;
         Ok(Self { config: config.clone(), plan, network })
+    }
+
+    /// The network with values of `dtype` between its layers; see [`Network::with_activations`].
+    ///
+    /// # Errors
+    /// If the weights or the device do not go with them.
+    ///
+    /// # Example
+    /// ```
+    /// use arcface_core::candle::{DType, Device};
+    /// use arcface_models::{Architecture, Backbone, BackboneConfig};
+    /// let backbone = |dtype| Backbone::new(&BackboneConfig::new(Architecture::FaceNano), 0, dtype, &Device::Cpu);
+    /// assert!(backbone(DType::F64)?.with_activations(DType::F64).is_ok());
+    /// // It takes a CUDA device.
+    /// assert!(backbone(DType::F32)?.with_activations(DType::BF16).is_err());
+    /// # Ok::<(), arcface_core::Error>(())
+    /// ```
+    pub fn with_activations(self, dtype: DType) -> Result<Self> {
+        Ok(Self { network: self.network.with_activations(dtype)?, ..self })
     }
 
     /// Images to embeddings, which are not normalised.
@@ -189,7 +208,7 @@ impl Backbone {
         self.plan.cost()
     }
 
-    /// A copy of all entries under torch's names, in torch's layouts.
+    /// A copy of all entries under torch's names, in torch's layouts, on the CPU.
     ///
     /// # Errors
     /// If the tensor library fails.

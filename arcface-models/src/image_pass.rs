@@ -7,7 +7,7 @@ use arcface_core::ops::{Observed, channels_first, channels_last};
 use arcface_core::{Error, Result, shape};
 
 use crate::layers::{self, BatchNorm, Layer};
-use crate::network::Entrance;
+use crate::network::{Entrance, as_type};
 
 /// Whether a pass to the images looks at what goes into the batch norms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,9 +53,13 @@ impl ImagePass {
         let hidden = images.dim(3)? - cut.dim(3)?;
         let seen = Var::from_tensor(&channels_last(&cut.detach())?)?;
         let mut observed = vec![];
-        let (embeddings, tape) = record(|| match watch {
-            Watch::Statistics => layers::observed(layers, &seen, &mut observed),
-            Watch::Nothing => layers::forward(layers, &seen, layers::Mode::Eval),
+        let (embeddings, tape) = record(|| {
+            let activated = entrance.as_activations(&seen)?;
+            let embeddings = match watch {
+                Watch::Statistics => layers::observed(layers, &activated, &mut observed)?,
+                Watch::Nothing => layers::forward(layers, &activated, layers::Mode::Eval)?,
+            };
+            as_type(&embeddings, entrance.dtype)
         })?;
         let statistics = layers::batch_norms(layers).into_iter().zip(&observed);
         let statistics = statistics.map(|(norm, observed)| statistics_of(norm, observed)).collect::<Result<_>>()?;

@@ -2,13 +2,13 @@
 //! Knows no training and no gradient.
 
 use arcface_core::Result;
-use arcface_core::candle::{DType, Tensor};
+use arcface_core::candle::{DType, Device, Tensor};
 use arcface_core::ops::parallel::inside;
 use arcface_core::ops::tape::reshape;
-use arcface_core::ops::{FoldedConv, add, batch_norm_eval, batch_norm_prelu_eval, channels_last, linear, prelu};
+use arcface_core::ops::{FoldedConv, add, batch_norm_eval, batch_norm_prelu_eval, linear, prelu};
 
 use crate::layers::{Block, Layer, Mode};
-use crate::network::Entrance;
+use crate::network::{Entrance, as_type};
 
 /// A network that embeds, and does nothing else.
 ///
@@ -56,6 +56,11 @@ impl Inference {
         self.entrance.dtype
     }
 
+    /// Device of images, weights and embeddings.
+    pub fn device(&self) -> &Device {
+        &self.entrance.device
+    }
+
     /// Images to embeddings, which are not normalised: those of an evaluation by the network itself, up to rounding.
     ///
     /// # Shapes
@@ -65,7 +70,9 @@ impl Inference {
     /// If the images have another shape or type.
     pub fn forward(&self, images: &Tensor) -> Result<Tensor> {
         self.entrance.check(images)?;
-        inside(|| forward(&self.steps, channels_last(&self.entrance.seen(images)?)?))
+        let embed = || as_type(&forward(&self.steps, self.entrance.activated(images)?)?, self.entrance.dtype);
+        // A device is told what to do by one thread; on the CPU the operators' threads are at hand from within.
+        if images.device().is_cpu() { inside(embed) } else { embed() }
     }
 }
 
@@ -129,7 +136,7 @@ impl Step {
             Self::Prelu(slope) => prelu(x, slope),
             Self::Linear { weight, bias } => {
                 let flat = reshape(x, (x.dim(0)?, x.elem_count() / x.dim(0)?.max(1)))?;
-                linear(&flat, weight, bias.as_ref())
+                linear(&as_type(&flat, weight.dtype())?, weight, bias.as_ref())
             }
             Self::Residual { main, shortcut } => {
                 let shortcut = forward(shortcut, x.clone())?;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use arcface_core::candle::{DType, Device, Tensor, Var};
-use arcface_core::ops::channels_last;
 use arcface_core::ops::tape::{Tape, record};
+use arcface_core::ops::{cast, channels_last};
 use arcface_core::{Error, Gradients, Parameters, Result};
 
 use crate::image_pass::{ImagePass, Watch};
@@ -27,13 +27,17 @@ pub struct Network {
 }
 
 /// What images a network takes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Entrance {
     /// Side of the face.
     input_size: usize,
     /// Columns of it that the first layer takes.
     seen: usize,
+    /// Of images, weights and embeddings.
     pub(crate) dtype: DType,
+    /// What images become on their way in.
+    activations: DType,
+    pub(crate) device: Device,
 }
 
 impl Network {
@@ -59,9 +63,15 @@ impl Network {
     ///
     /// # Errors
     /// As [`Network::load_state_dict`].
-    pub fn from_state_dict(plan: &Plan, freeze: &[String], state: &StateDict, dtype: DType) -> Result<Self> {
+    pub fn from_state_dict(
+        plan: &Plan,
+        freeze: &[String],
+        state: &StateDict,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self> {
         misfit::check("the network", &plan.entries(), state)?;
-        let network = Self::build(plan, freeze, Begin::Blank, dtype, &Device::Cpu)?;
+        let network = Self::build(plan, freeze, Begin::Blank, dtype, device)?;
         network.load_state_dict(state)?;
         Ok(network)
     }
@@ -71,8 +81,24 @@ impl Network {
         let layers = layers::build(&plan.layers, &mut builder)?;
         let (parameters, counters) = builder.finish();
         let [input_size, seen] = plan.image_size();
-        let entrance = Entrance { input_size, seen, dtype };
+        let entrance = Entrance { input_size, seen, dtype, activations: dtype, device: device.clone() };
         Ok(Self { layers, entries: plan.entries(), parameters, counters, entrance })
+    }
+
+    /// The network with values of `dtype` between its layers, up to the fully connected one: bf16 halves their memory on
+    /// a CUDA device. Images, weights and embeddings stay as they are.
+    ///
+    /// # Errors
+    /// If `dtype` is neither that of the weights nor bf16 beside weights of f32 on a CUDA device.
+    pub fn with_activations(mut self, dtype: DType) -> Result<Self> {
+        let Entrance { dtype: weights, device, .. } = &self.entrance;
+        let is_bf16 = dtype == DType::BF16 && *weights == DType::F32 && device.is_cuda();
+        if dtype != *weights && !is_bf16 {
+            let expected = format!("{weights:?}, that of the weights, or BF16 with weights of F32 on a CUDA device");
+            return Err(Error::value("type of the activations", expected, format!("{dtype:?}")));
+        }
+        self.entrance.activations = dtype;
+        Ok(self)
     }
 
     /// Images to embeddings.
@@ -85,7 +111,8 @@ impl Network {
     /// If the images have another shape or type, or a training batch is too small for batch norm.
     pub fn forward(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
         self.entrance.check(images)?;
-        layers::forward(&self.layers, &channels_last(&self.entrance.seen(images)?)?, mode)
+        let embeddings = layers::forward(&self.layers, &self.entrance.activated(images)?, mode)?;
+        as_type(&embeddings, self.entrance.dtype)
     }
 
     /// The network made ready to embed, with the weights that it has now.
@@ -93,7 +120,7 @@ impl Network {
     /// # Errors
     /// If the tensor library fails.
     pub fn inference(&self) -> Result<Inference> {
-        Inference::new(&self.layers, self.entrance)
+        Inference::new(&self.layers, self.entrance.clone())
     }
 
     /// A pass in evaluation whose gradients go to the images and to no weight.
@@ -143,7 +170,7 @@ impl Network {
     /// # Errors
     /// If the tensor library fails.
     pub fn commit_statistics(&self) -> Result<()> {
-        layers::batch_norms(&self.layers).into_iter().try_for_each(layers::BatchNorm::commit)
+        layers::BatchNorm::commit_all(&layers::batch_norms(&self.layers))
     }
 
     /// Forgets the batch statistics since the last commit, for a step that is skipped.
@@ -151,7 +178,8 @@ impl Network {
         layers::batch_norms(&self.layers).into_iter().for_each(layers::BatchNorm::discard);
     }
 
-    /// A copy of all entries under the names of files (torch's, for networks that come from torch), in torch's layouts.
+    /// A copy of all entries under the names of files (torch's, for networks that come from torch), in torch's layouts,
+    /// on the CPU.
     ///
     /// # Errors
     /// If the tensor library fails.
@@ -177,7 +205,8 @@ impl Network {
         match (entry.kind, self.parameters.get(&entry.name), self.counters.get(&entry.name)) {
             // A copy even where both layouts are the same: training changes the variable in place.
             (Kind::Values { .. }, Some(parameter), _) => {
-                Ok(entry.layout.to_torch(&parameter.var.as_detached_tensor())?.copy()?)
+                let values = parameter.var.as_detached_tensor().to_device(&Device::Cpu)?;
+                Ok(entry.layout.to_torch(&values)?.copy()?)
             }
             (Kind::Counter, _, Some(counter)) => Ok(Tensor::new(counter.load(Ordering::Relaxed), &Device::Cpu)?),
             _ => Err(unbuilt(entry)),
@@ -187,8 +216,8 @@ impl Network {
     fn load_state(&self, entry: &Entry, value: &Tensor) -> Result<()> {
         match (entry.kind, self.parameters.get(&entry.name), self.counters.get(&entry.name)) {
             (Kind::Values { .. }, Some(parameter), _) => {
-                let value = value.to_device(self.parameters.device())?.to_dtype(self.parameters.dtype())?;
-                Ok(parameter.var.set(&entry.layout.to_operator(&value)?)?)
+                let value = entry.layout.to_operator(&value.to_dtype(self.parameters.dtype())?)?;
+                Ok(parameter.var.set(&value.to_device(self.parameters.device())?)?)
             }
             (Kind::Counter, _, Some(counter)) => {
                 counter.store(value.to_scalar::<i64>()?, Ordering::Relaxed);
@@ -206,7 +235,17 @@ impl Entrance {
         Ok(if 0 < hidden { images.narrow(3, hidden / 2, self.seen)? } else { images.clone() })
     }
 
-    /// Checks shape and type.
+    /// `images` as the first layer takes them.
+    pub(crate) fn activated(&self, images: &Tensor) -> Result<Tensor> {
+        self.as_activations(&channels_last(&self.seen(images)?)?)
+    }
+
+    /// `x` in the type of the activations.
+    pub(crate) fn as_activations(&self, x: &Tensor) -> Result<Tensor> {
+        as_type(x, self.activations)
+    }
+
+    /// Checks shape, type and device.
     pub(crate) fn check(&self, images: &Tensor) -> Result<()> {
         let (size, seen) = (self.input_size, self.seen);
         let fits = |height, width| height == size && (width == size || width == seen);
@@ -218,8 +257,17 @@ impl Entrance {
             let expected = format!("element type {:?}, the network's", self.dtype);
             return Err(Error::value("images", expected, format!("{:?}", images.dtype())));
         }
+        if !images.device().same_device(&self.device) {
+            let expected = format!("device {:?}, the network's", self.device.location());
+            return Err(Error::value("images", expected, format!("{:?}", images.device().location())));
+        }
         Ok(())
     }
+}
+
+/// `x` in another type, differentiable; itself if it is of that type already.
+pub(crate) fn as_type(x: &Tensor, dtype: DType) -> Result<Tensor> {
+    if x.dtype() == dtype { Ok(x.clone()) } else { cast(x, dtype) }
 }
 
 /// Embeddings of a training batch, and the way back from them to the parameters.

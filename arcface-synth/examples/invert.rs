@@ -47,7 +47,7 @@ fn report(inversion: &mut Inversion, backbone: &Backbone, targets: &Targets) -> 
 /// Weights from a file, or random ones with the statistics of drawn faces.
 fn network(name: &str) -> Result<Backbone> {
     if Path::new(name).is_file() {
-        return Ok(Backbone::load(Path::new(name), DType::F32)?.0);
+        return Ok(Backbone::load(Path::new(name), DType::F32, &Device::Cpu)?.0);
     }
     let config = BackboneConfig::new(name.parse::<Architecture>()?);
     let backbone = Backbone::new(&config, 0, DType::F32, &Device::Cpu)?;

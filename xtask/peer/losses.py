@@ -54,6 +54,8 @@ class MarginSoftmax(nn.Module):
 
     def forward(self, embeddings, labels, step):
         cosines = functional.normalize(embeddings) @ functional.normalize(self.centers).T
+        # Whatever the product was computed in.
+        cosines = cosines.to(self.centers.dtype)
         targets = cosines.gather(1, labels[:, None])
         cosines = cosines.scatter(1, labels[:, None], self.warmed(targets, step))
         return functional.cross_entropy(self.loss["scale"] * cosines, labels)

@@ -35,13 +35,13 @@ def rounded(value):
     return math.floor(value + 0.5)
 
 
-def optimizer(config, network, head):
+def optimizer(config, network, head, fused=None):
     """The optimiser of everything that is trained; a frozen γ is neither moved nor decayed."""
     settings = config["optimizer"]
     trained = [parameter for module in (network, head) for parameter in module.parameters() if parameter.requires_grad]
     rate, decay = settings["learning_rate"], settings["weight_decay"]
     if settings["name"] == "sgd":
-        return torch.optim.SGD(trained, rate, momentum=settings["momentum"], weight_decay=decay)
+        return torch.optim.SGD(trained, rate, momentum=settings["momentum"], weight_decay=decay, fused=fused)
     betas = (settings["beta1"], settings["beta2"])
     return torch.optim.AdamW(trained, rate, betas, settings["eps"], decay)
 

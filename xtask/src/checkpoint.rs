@@ -140,17 +140,17 @@ pub(crate) fn centers(folder: &Path) -> anyhow::Result<Tensor> {
     tensors.remove("head.centers").with_context(missing)
 }
 
-/// The loss of a checkpoint as training left it, in f32, and how far that was.
+/// The loss of a checkpoint as training left it, in f32 on `device`, and how far that was.
 ///
 /// # Errors
 /// If the checkpoint is damaged, of another configuration, or its loss has no class centers.
-pub(crate) fn head(folder: &Path, config: &Config) -> anyhow::Result<(Objective, Progress)> {
+pub(crate) fn head(folder: &Path, config: &Config, device: DeviceChoice) -> anyhow::Result<(Objective, Progress)> {
     let path = folder.join(STATE);
     let centers = centers(folder)?;
     let (&num_classes, &embedding_size) = centers.dims().first().zip(centers.dims().last()).with_context(|| {
         format!("{}: tensor `head.centers`: expected (C, D) or (C, K, D), found a scalar", path.display())
     })?;
-    let config = Config { precision: Precision::F32, device: DeviceChoice::Cpu, ..config.clone() };
+    let config = Config { precision: Precision::F32, device, ..config.clone() };
     let mut objective = trainer::objective(&config, num_classes, embedding_size)?;
     let (mut tensors, metadata) = load_tensors(&path)?;
     load_head(&path, &mut tensors, &metadata, &mut objective)?;
@@ -172,7 +172,8 @@ fn load_head(
 ) -> anyhow::Result<()> {
     for (name, parameter) in objective.parameters().iter() {
         let var = &parameter.var;
-        var.set(&take(path, tensors, &format!("head.{name}"), var.dims(), var.dtype())?)?;
+        let values = take(path, tensors, &format!("head.{name}"), var.dims(), var.dtype())?;
+        var.set(&values.to_device(var.device())?)?;
     }
     objective.load_state(&field(path, metadata, "margin")?).with_context(|| path.display().to_string())
 }

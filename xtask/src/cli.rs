@@ -1,6 +1,7 @@
 //! The command line as types: every command with its arguments, read by clap.
 //! Knows no work; each command is a function of its arguments elsewhere.
 
+mod computer;
 mod eval;
 mod synth;
 
@@ -9,11 +10,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use computer::ComputerArguments;
 pub(crate) use eval::{
     CompareArguments, EmbeddingsArguments, EvalArguments, EvalBenchArguments, EvalCommand, EvalOutput,
     EvalPairsArguments, FaceArguments, IjbArguments, LfrImageArguments, MegafaceArguments, NormChoice, VideoArguments,
 };
 pub(crate) use synth::{Preset, SynthArguments};
+
+use crate::config::{DeviceChoice, Precision};
 
 /// Train, verify and study face recognisers.
 #[derive(Debug, Parser)]
@@ -74,7 +78,7 @@ pub(crate) struct TrainArguments {
     /// Name of the run, whose folder is `runs/NAME`; without it the configuration's name and a number.
     #[arg(long)]
     pub(crate) name: Option<String>,
-    /// Go on with the run NAME from its last checkpoint; `--set` then changes `train.epochs`, `device` and
+    /// Go on with the run NAME from its last checkpoint; `--set` then changes `train.epochs`, `device`, `precision` and
     /// `data.workers` only.
     #[arg(long, requires = "name", conflicts_with = "config")]
     pub(crate) resume: bool,
@@ -120,6 +124,8 @@ pub(crate) struct EmbedArguments {
     /// Threads that read images ahead.
     #[arg(long, default_value_t = 2, value_name = "N")]
     pub(crate) workers: usize,
+    #[command(flatten)]
+    pub(crate) computer: ComputerArguments,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -522,6 +528,18 @@ pub(crate) struct PeerArguments {
     /// Only these works.
     #[arg(long, value_name = "WORKS", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
+    /// What computes on all sides: cpu or cuda:0, which has works of its own.
+    #[arg(long, value_name = "DEVICE", default_value_t = DeviceChoice::Cpu)]
+    pub(crate) device: DeviceChoice,
+    /// How exactly our side computes [default: f32; on a CUDA device bf16].
+    #[arg(long, value_enum, value_name = "NAME")]
+    pub(crate) precision: Option<Precision>,
+    /// Only works of so many images together. May be repeated.
+    #[arg(long, value_name = "N")]
+    pub(crate) batch: Vec<usize>,
+    /// Classes of trainings in place of the works' own.
+    #[arg(long, value_name = "C")]
+    pub(crate) classes: Option<NonZeroUsize>,
     /// The small works, and 2 rounds.
     #[arg(long)]
     pub(crate) quick: bool,

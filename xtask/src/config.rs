@@ -18,9 +18,10 @@ use toml::{Table, Value};
 use crate::cli::ConfigArguments;
 use crate::output;
 
+pub(crate) use arcface_core::device::Choice as DeviceChoice;
 pub(crate) use layers::{assignments, dotted, explain, merge};
 pub(crate) use noise::{Noise, Strangers};
-pub(crate) use values::{Curve, DeviceChoice, Every, Identities, Method, Precision, SamplerChoice, SourceKind};
+pub(crate) use values::{Curve, Every, Identities, Method, Precision, SamplerChoice, SourceKind};
 
 /// The configurations that come with the binary.
 const BUILT_IN: [(&str, &str); 9] = [
@@ -245,9 +246,10 @@ pub(crate) fn choose(arguments: &ConfigArguments) -> anyhow::Result<Chosen> {
 /// The configuration of a run that is to go on, with what may change about it.
 ///
 /// # Errors
-/// If the file is not one of ours, or `--set` changes more than epochs, device or workers.
+/// If the file is not one of ours, or `--set` changes more than epochs, device, precision or workers.
 pub(crate) fn resume(path: &Path, set: &[String]) -> anyhow::Result<Config> {
-    const MAY_CHANGE: [&str; 3] = ["train.epochs", "device", "data.workers"];
+    // Another device may not have the precision.
+    const MAY_CHANGE: [&str; 4] = ["train.epochs", "device", "precision", "data.workers"];
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
     let stored: Table = toml::from_str(&text).with_context(|| path.display().to_string())?;
     let set = layers::assignments(set)?;

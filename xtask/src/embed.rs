@@ -21,6 +21,7 @@ use arcface_models::Inference;
 use serde_json::{Value, json};
 
 use crate::cli::{EmbedArguments, EmbeddingLength, OnFault};
+use crate::config::Precision;
 use crate::digest::Digest;
 use crate::interrupt;
 use crate::net::{Net, Overrides, spelling};
@@ -41,7 +42,11 @@ const LARGEST_HALF: f32 = 65_504.0;
 /// If the network or an image cannot be read, or the file is there already.
 pub(crate) fn run(arguments: &EmbedArguments) -> anyhow::Result<()> {
     interrupt::listen()?;
-    let overrides = Overrides { backbone: arguments.backbone.clone(), normalise: arguments.normalise.clone() };
+    let overrides = Overrides {
+        backbone: arguments.backbone.clone(),
+        normalise: arguments.normalise.clone(),
+        computer: arguments.computer,
+    };
     let net = Net::load(&arguments.net, &overrides)?;
     net.notes.iter().for_each(|note| eprintln!("{note}"));
     let images = images(&arguments.images)?;
@@ -108,7 +113,7 @@ impl Run<'_> {
     /// # Errors
     /// If the network's file cannot be read.
     pub(crate) fn key(&self) -> anyhow::Result<Value> {
-        Ok(json!({
+        let mut key = json!({
             "weights": Digest::of_file(&self.net.path)?,
             "network": self.net.backbone.config().to_string(),
             "normalisation": spelling(self.net.normalisation),
@@ -117,7 +122,12 @@ impl Run<'_> {
             "precision": self.element.safetensors(),
             "batch size": self.presentation.batch_size,
             "images": Digest::of(self.images.join("\n").as_bytes()),
-        }))
+        });
+        // The usual one is not said, so that what was kept before there were others still counts.
+        if self.net.computer.precision != Precision::F32 {
+            key["computed in"] = json!(self.net.computer.precision);
+        }
+        Ok(key)
     }
 
     /// What is said in a file that has room for it.

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use arcface_data::Source;
 
 use crate::census::{Census, Standing};
-use crate::config::{self, Config};
+use crate::config::{self, Config, DeviceChoice, Precision};
 use crate::run::{PROVENANCE, RunFolder};
 use crate::sources::{self, Planted, Training};
 
@@ -36,6 +36,8 @@ impl Finished {
         let run = RunFolder::begun(path)?;
         let place = || path.display().to_string();
         let config = config::resume(&run.config(), &[])?;
+        // It may have been trained on a device that is not here.
+        let config = Config { device: DeviceChoice::Auto, precision: Precision::F32, ..config };
         let checkpoint = last_checkpoint(&run)?;
         let (Training { source, planted }, held_out) = sources::training(&config)?;
         let census = Census::of(&*source, planted.as_ref());

@@ -2,23 +2,92 @@
 //! Knows no experiment.
 
 use std::process::Command;
+use std::sync::Once;
 
 use anyhow::bail;
-use arcface_core::candle::Device;
+use arcface_core::candle::{DType, Device};
+use arcface_core::device::{self, Capability, Opened};
+use arcface_core::ops;
 
-use crate::config::DeviceChoice;
+use crate::config::{Config, DeviceChoice, Precision};
 
-/// The device that a configuration asks for.
-///
-/// # Errors
-/// If this build cannot use it.
-pub(crate) fn device(choice: DeviceChoice) -> anyhow::Result<Device> {
-    match choice {
-        DeviceChoice::Auto | DeviceChoice::Cpu => Ok(Device::Cpu),
-        DeviceChoice::Cuda(number) => bail!(
-            "device = \"cuda:{number}\": this build runs on the CPU only; set device = \"cpu\" or \"auto\", \
-             or use a build with the feature `cuda`"
+/// What computes, and how exactly.
+#[derive(Debug, Clone)]
+pub(crate) struct Computer {
+    pub(crate) device: Device,
+    pub(crate) precision: Precision,
+}
+
+impl Computer {
+    /// What a configuration asks for.
+    ///
+    /// # Errors
+    /// As [`Computer::open`].
+    pub(crate) fn of(config: &Config) -> anyhow::Result<Self> {
+        Self::open(config.device, config.precision)
+    }
+
+    /// The device of `choice`, which must have `precision`. Why another one than the fastest was taken is said once.
+    ///
+    /// # Errors
+    /// If this build cannot use the device, or the device has not the precision.
+    pub(crate) fn open(choice: DeviceChoice, precision: Precision) -> anyhow::Result<Self> {
+        static SAID: Once = Once::new();
+        // Only the CPU has it.
+        let is_auto_f64 = (choice, precision) == (DeviceChoice::Auto, Precision::F64);
+        let Opened { device, note } = device::open(if is_auto_f64 { DeviceChoice::Cpu } else { choice })?;
+        check(&device, precision)?;
+        if let Some(note) = note {
+            SAID.call_once(|| eprintln!("{note}"));
+        }
+        ops::set_tf32(matches!(precision, Precision::Tf32 | Precision::Bf16));
+        Ok(Self { device, precision })
+    }
+
+    /// Element type of images, weights, embeddings and losses.
+    pub(crate) fn dtype(&self) -> DType {
+        match self.precision {
+            Precision::F32 | Precision::Tf32 | Precision::Bf16 => DType::F32,
+            Precision::F64 => DType::F64,
+        }
+    }
+
+    /// Element type between the layers of a network.
+    pub(crate) fn activations(&self) -> DType {
+        if self.precision == Precision::Bf16 { DType::BF16 } else { self.dtype() }
+    }
+
+    /// Device and precision, such as `cuda:0 (NVIDIA H200) in bf16`; nothing of the CPU, which is what one expects.
+    pub(crate) fn words(&self) -> Option<String> {
+        (!self.device.is_cpu()).then(|| format!("{} in {}", self.name(), self.precision.name()))
+    }
+
+    /// For people, such as `cuda:0 (NVIDIA H200)`.
+    pub(crate) fn name(&self) -> String {
+        device::name(&self.device)
+    }
+}
+
+/// That the device has the precision.
+fn check(device: &Device, precision: Precision) -> anyhow::Result<()> {
+    match (device::capability(device)?, precision) {
+        (Some(_), Precision::F64) => bail!(
+            "precision = \"f64\": expected the CPU, got {}; set device = \"cpu\", or another precision",
+            device::name(device)
         ),
+        (None, Precision::Tf32 | Precision::Bf16) => {
+            bail!(
+                "precision = \"{}\": expected a CUDA device, got the CPU; set precision = \"f32\", or device = \"cuda:0\" \
+                 in a build with the feature `cuda`: cargo xtask-cuda",
+                precision.name()
+            )
+        }
+        (Some(found), Precision::Bf16) if found < Capability::AMPERE => bail!(
+            "precision = \"bf16\": expected compute capability {} or higher, got {found} of {}; set precision = \"tf32\"",
+            Capability::AMPERE,
+            device::name(device)
+        ),
+        (_, Precision::F32) | (None, Precision::F64) | (Some(_), Precision::Tf32 | Precision::Bf16) => Ok(()),
     }
 }
 

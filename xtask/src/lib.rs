@@ -37,6 +37,7 @@ mod sources;
 mod synth;
 mod train;
 mod trainer;
+mod upload;
 mod verify;
 
 use std::process::ExitCode;

@@ -4,18 +4,20 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use arcface_core::candle::DType;
 use arcface_data::Normalisation;
 use arcface_models::weights::{Metadata, WeightsFile, read};
 use arcface_models::{Architecture, Backbone, BackboneConfig};
 
+use crate::cli::ComputerArguments;
+use crate::host::Computer;
 use crate::run::{self, RunFolder};
 
-/// What can be said about a file that does not say it itself.
+/// What can be said about a file that does not say it itself, and what is to compute.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Overrides {
     pub(crate) backbone: Option<String>,
     pub(crate) normalise: Option<String>,
+    pub(crate) computer: ComputerArguments,
 }
 
 /// A network and how images become its input.
@@ -23,6 +25,7 @@ pub(crate) struct Overrides {
 pub(crate) struct Net {
     pub(crate) backbone: Backbone,
     pub(crate) normalisation: Normalisation,
+    pub(crate) computer: Computer,
     /// The file it came from.
     pub(crate) path: PathBuf,
     /// What had to be guessed.
@@ -45,7 +48,7 @@ impl Net {
     /// The network that `path` leads to.
     ///
     /// # Errors
-    /// If there is none, or it cannot be told which network the weights belong to.
+    /// If there is none, it cannot be told which network the weights belong to, or the device cannot be used.
     pub(crate) fn load(path: &Path, overrides: &Overrides) -> anyhow::Result<Self> {
         let path = weights_of(path)?;
         let file = read(&path)?;
@@ -64,8 +67,10 @@ impl Net {
         if file.metadata.is_none() && overrides.normalise.is_none() {
             notes.push(format!("images are normalised as {}; `--normalise` changes it", spelling(normalisation)));
         }
-        let backbone = Backbone::load_as(&path, &file, &config, DType::F32)?;
-        Ok(Self { backbone, normalisation, path, notes })
+        let computer = Computer::open(overrides.computer.device, overrides.computer.precision)?;
+        let backbone = Backbone::load_as(&path, &file, &config, computer.dtype(), &computer.device)?;
+        let backbone = backbone.with_activations(computer.activations())?;
+        Ok(Self { backbone, normalisation, computer, path, notes })
     }
 }
 

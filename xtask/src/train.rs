@@ -9,17 +9,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use arcface_data::{Batch, Batches, Loader, Source};
+use arcface_data::{Loader, Source};
 
 use crate::census::Census;
 use crate::checkpoint::{self, Progress};
 use crate::cli::TrainArguments;
 use crate::config::{self, Chosen, Config};
+use crate::host::Computer;
 use crate::interrupt::{self, Interrupted};
 use crate::report::{self, Contents};
 use crate::run::{PROVENANCE, RunFolder, WEIGHTS};
 use crate::sources::{self, Faces};
 use crate::trainer::{Outcome, Trainer};
+use crate::upload::{Arriving, Uploaded};
 use crate::verify::{Presentation, Verifier};
 use crate::{output, pretrained, progress};
 use events::Events;
@@ -82,9 +84,9 @@ fn begin(arguments: &TrainArguments) -> anyhow::Result<Session> {
     let (census, source) = (Census::of(&*faces.train, faces.planted.as_ref()), faces.train.clone());
     let planted = faces.planted.clone();
     // Made last, so that a run that cannot begin leaves no folder: everything that can fail on its own comes before.
-    let make_run = || {
+    let make_run = |computer: &Computer| {
         let run = RunFolder::create(&arguments.runs, arguments.name.as_deref(), &stem)?;
-        run.write_json(PROVENANCE, &outcome::provenance(&census))?;
+        run.write_json(PROVENANCE, &outcome::provenance(&census, computer))?;
         if let Some(planted) = &planted {
             planted.write(&run.path().join("noise.csv"), &*source)?;
         }
@@ -106,7 +108,11 @@ fn resume(arguments: &TrainArguments) -> anyhow::Result<Session> {
     let mut chosen = Chosen::resumed(config, run.name());
     let faces = sources::open(&mut chosen)?;
     let build: Build = if run.last_checkpoint()?.is_some() { Trainer::for_checkpoint } else { Trainer::new };
-    let mut session = Session::new(chosen, faces, build, || Ok(run))?;
+    let take_run = |computer: &Computer| {
+        outcome::note_computer(&run, computer)?;
+        Ok(run)
+    };
+    let mut session = Session::new(chosen, faces, build, take_run)?;
     if let Some(progress) = checkpoint::load_last(&session.run, &mut session.trainer)? {
         session.go_on_from(progress)?;
     } else {
@@ -125,7 +131,7 @@ impl Session {
         chosen: Chosen,
         faces: Faces,
         build: Build,
-        make_run: impl FnOnce() -> anyhow::Result<RunFolder>,
+        make_run: impl FnOnce(&Computer) -> anyhow::Result<RunFolder>,
     ) -> anyhow::Result<Self> {
         let Chosen { config, notes, .. } = chosen;
         let Faces { train, pairs, .. } = faces;
@@ -134,7 +140,7 @@ impl Session {
         let plan = Plan::new(config, &*train, &loader);
         let trainer = build(&plan.config, plan.identities, plan.steps_per_epoch)?;
         let verifier = pairs.map(|set| Verifier::new(set, presentation(&plan.config))).transpose()?;
-        let run = make_run()?;
+        let run = make_run(&trainer.computer)?;
         let events = Events::of(&run)?;
         let display = progress::Progress::new(&run.name(), "img", plan.total * plan.images_per_step());
         let session = Self {
@@ -161,7 +167,8 @@ impl Session {
         let (total, per_epoch, accumulate) = (plan.total, plan.steps_per_epoch, plan.config.train.accumulate);
         let (verify_every, save_every) = (plan.config.eval.every, plan.config.train.checkpoint_every);
         let first = self.progress.step;
-        let mut batches = self.loader.batches(first * accumulate, total * accumulate);
+        let batches = self.loader.batches(first * accumulate, total * accumulate);
+        let mut batches = Arriving::at(&self.trainer.computer, self.plan.config.model.input_size, batches);
         loop {
             let step = self.progress.step;
             if 0 < step && verify_every.is_due(step, per_epoch, total) {
@@ -178,12 +185,12 @@ impl Session {
         }
     }
 
-    fn step(&mut self, batches: &mut Batches) -> anyhow::Result<()> {
+    fn step(&mut self, batches: &mut Arriving) -> anyhow::Result<()> {
         let start = Instant::now();
         let batches = next_batches(batches, self.plan.config.train.accumulate)?;
         self.note_replaced(&batches);
         let images: usize = batches.iter().map(|batch| batch.labels.len()).sum();
-        let outcome = self.trainer.step(self.progress.step, self.plan.total, batches)?;
+        let outcome = self.trainer.step_on(self.progress.step, self.plan.total, batches)?;
         self.progress.step += 1;
         self.progress.images += images as u64;
         self.progress.train_seconds += start.elapsed().as_secs_f64();
@@ -250,7 +257,7 @@ impl Session {
     fn conclude(&mut self, arguments: &TrainArguments) -> anyhow::Result<()> {
         self.display.finish();
         self.save_weights(WEIGHTS)?;
-        let summary = outcome::summary(&self.run, &self.plan, &self.progress, self.seconds());
+        let summary = outcome::summary(&self.run, &self.plan, &self.progress, (self.seconds(), &self.trainer.computer));
         self.run.write_json("summary.json", &summary)?;
         if let Some(curves) = metrics::curves(&self.run)? {
             self.run.write("curves.svg", &curves)?;
@@ -265,7 +272,8 @@ impl Session {
 
     fn report(&self) -> anyhow::Result<()> {
         let set = self.verifier.as_ref().map(|verifier| &verifier.set);
-        let contents = outcome::report(&self.run, &self.plan, &self.progress, self.seconds())?;
+        let computer = &self.trainer.computer;
+        let contents = outcome::report(&self.run, &self.plan, &self.progress, (self.seconds(), computer))?;
         report::write(self.run.path(), &Contents { hardest: set.zip(self.progress.hardest.as_ref()), ..contents })
     }
 
@@ -341,7 +349,7 @@ pub(crate) fn presentation(config: &Config) -> Presentation {
 }
 
 /// The batches of one step.
-fn next_batches(batches: &mut Batches, count: u64) -> anyhow::Result<Vec<Batch>> {
+fn next_batches(batches: &mut Arriving, count: u64) -> anyhow::Result<Vec<Uploaded>> {
     let mut of_step = Vec::with_capacity(count as usize);
     for _ in 0..count {
         of_step.push(batches.next().context("the loader ended before the run")??);

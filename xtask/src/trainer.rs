@@ -2,7 +2,7 @@
 //! Knows no files, no schedule of evaluations and no printing.
 
 use anyhow::Context;
-use arcface_core::candle::DType;
+use arcface_core::device::keep_shapes;
 use arcface_core::optim::{AdamW, AdamWConfig, Optimizer, Sgd, SgdConfig, clip_norm};
 use arcface_core::parameters::Accumulation;
 use arcface_core::schedule::{self, Schedule};
@@ -11,9 +11,10 @@ use arcface_data::Batch;
 use arcface_losses::{HeadShape, Objective};
 use arcface_models::{Backbone, BackboneConfig};
 
-use crate::config::{Config, Curve, Method, Precision};
-use crate::verify::image_tensor;
-use crate::{host, pretrained};
+use crate::config::{Config, Curve, Method};
+use crate::host::Computer;
+use crate::pretrained;
+use crate::upload::{Uploaded, Uploader};
 
 /// A network, its loss and its optimiser.
 pub(crate) struct Trainer {
@@ -22,9 +23,10 @@ pub(crate) struct Trainer {
     pub(crate) optimizer: Box<dyn Optimizer>,
     /// Of both the backbone and the head.
     pub(crate) parameters: Parameters,
+    pub(crate) computer: Computer,
+    uploader: Uploader,
     schedule: Schedule,
     clip_norm: Option<f64>,
-    image_size: usize,
     seed: u64,
 }
 
@@ -68,6 +70,7 @@ impl Trainer {
     /// # Errors
     /// If a value is out of range.
     pub(crate) fn for_checkpoint(config: &Config, num_classes: usize, steps_per_epoch: u64) -> anyhow::Result<Self> {
+        let computer = Computer::of(config)?;
         let mut backbone = backbone(config)?;
         backbone.recompute(&config.model.recompute).context("[model] recompute")?;
         let objective = objective(config, num_classes, backbone.config().embedding_size)?;
@@ -77,11 +80,12 @@ impl Trainer {
             optimizer: optimizer(config, &parameters)?,
             schedule: schedule(config, steps_per_epoch)?,
             clip_norm: Some(config.optimizer.clip_norm).filter(|norm| 0.0 < *norm),
-            image_size: config.model.input_size,
             seed: config.seed,
+            uploader: Uploader::new(&computer, config.model.input_size),
             backbone,
             objective,
             parameters,
+            computer,
         })
     }
 
@@ -90,6 +94,23 @@ impl Trainer {
     /// # Errors
     /// If an operator fails; a loss or gradient that is not finite is an [`Outcome`].
     pub(crate) fn step(&mut self, step: u64, total: u64, batches: Vec<Batch>) -> anyhow::Result<Outcome> {
+        let uploaded = batches.into_iter().map(|batch| self.upload(batch)).collect::<anyhow::Result<_>>()?;
+        self.step_on(step, total, uploaded)
+    }
+
+    /// The batch on the device.
+    ///
+    /// # Errors
+    /// If the device has no more memory.
+    pub(crate) fn upload(&mut self, batch: Batch) -> anyhow::Result<Uploaded> {
+        self.uploader.upload(batch)
+    }
+
+    /// [`Trainer::step`] on what is there already.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    pub(crate) fn step_on(&mut self, step: u64, total: u64, batches: Vec<Uploaded>) -> anyhow::Result<Outcome> {
         let state = self.objective.state();
         let outcome = self.try_step(step, total, batches)?;
         match &outcome {
@@ -102,19 +123,22 @@ impl Trainer {
         Ok(outcome)
     }
 
-    fn try_step(&mut self, step: u64, total: u64, batches: Vec<Batch>) -> anyhow::Result<Outcome> {
+    fn try_step(&mut self, step: u64, total: u64, batches: Vec<Uploaded>) -> anyhow::Result<Outcome> {
         let count = batches.len() as f64;
         let (mut of_backbone, mut of_head) = (Accumulation::default(), Accumulation::default());
         let (mut loss, mut angle) = (0.0, 0.0);
         for batch in batches {
-            let images = image_tensor(batch.images, self.image_size, self.parameters.dtype())?;
-            let pass = self.backbone.training_pass(&images, self.seed, batch.step)?;
+            let pass = {
+                let _shapes = keep_shapes(&self.computer.device);
+                self.backbone.training_pass(&batch.images, self.seed, batch.step)?
+            };
             let output = self.objective.forward(pass.embeddings(), &batch.labels, step)?;
             if !output.value.is_finite() {
                 return Ok(Outcome::Skipped(format!("the loss is {}", output.value)));
             }
             loss += output.value / count;
             angle += mean_angle(&output.target_cosines) / count;
+            let _shapes = keep_shapes(&self.computer.device);
             of_backbone.push(pass.backward(&output.loss)?)?;
             of_head.push(output.gradients)?;
         }
@@ -138,8 +162,9 @@ impl Trainer {
 /// # Errors
 /// If a value is out of range or this build cannot use the device.
 pub(crate) fn backbone(config: &Config) -> anyhow::Result<Backbone> {
-    let (device, dtype) = (host::device(config.device)?, dtype(config.precision));
-    Backbone::new(&backbone_config(config), config.seed, dtype, &device).context("[model]")
+    let computer = Computer::of(config)?;
+    let backbone = Backbone::new(&backbone_config(config), config.seed, computer.dtype(), &computer.device);
+    backbone.and_then(|backbone| backbone.with_activations(computer.activations())).context("[model]")
 }
 
 /// The loss of a configuration with its class centers.
@@ -147,9 +172,10 @@ pub(crate) fn backbone(config: &Config) -> anyhow::Result<Backbone> {
 /// # Errors
 /// If a value is out of range or this build cannot use the device.
 pub(crate) fn objective(config: &Config, num_classes: usize, embedding_size: usize) -> anyhow::Result<Objective> {
-    let (device, dtype) = (host::device(config.device)?, dtype(config.precision));
+    let computer = Computer::of(config)?;
     let (name, parameters) = config.loss();
-    let shape = HeadShape { num_classes, embedding_size, dtype, device: &device, seed: config.seed };
+    let (dtype, device) = (computer.dtype(), &computer.device);
+    let shape = HeadShape { num_classes, embedding_size, dtype, device, seed: config.seed };
     Objective::build(name, &parameters, shape).context("[loss]")
 }
 
@@ -163,13 +189,6 @@ pub(crate) fn backbone_config(config: &Config) -> BackboneConfig {
         dropout: model.dropout,
         freeze: model.freeze.clone(),
         ..usual
-    }
-}
-
-fn dtype(precision: Precision) -> DType {
-    match precision {
-        Precision::F32 => DType::F32,
-        Precision::F64 => DType::F64,
     }
 }
 

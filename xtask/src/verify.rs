@@ -79,7 +79,7 @@ impl Presentation {
     }
 
     fn forward(&self, network: &Inference, images: Vec<f32>) -> anyhow::Result<Vec<f32>> {
-        let images = image_tensor(images, self.image_size, network.dtype())?;
+        let images = image_tensor(images, self.image_size, network.dtype(), network.device())?;
         let embeddings = network.forward(&images)?;
         Ok(embeddings.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
     }
@@ -232,9 +232,9 @@ impl Verified {
 ///
 /// # Errors
 /// If the tensor library fails.
-pub(crate) fn image_tensor(images: Vec<f32>, size: usize, dtype: DType) -> anyhow::Result<Tensor> {
+pub(crate) fn image_tensor(images: Vec<f32>, size: usize, dtype: DType, device: &Device) -> anyhow::Result<Tensor> {
     let batch = images.len() / (3 * size * size);
-    Ok(Tensor::from_vec(images, (batch, 3, size, size), &Device::Cpu)?.to_dtype(dtype)?)
+    Ok(Tensor::from_vec(images, (batch, 3, size, size), device)?.to_dtype(dtype)?)
 }
 
 /// A classifier of pixel differences from up to `count` pairs of the training identities.

@@ -19,6 +19,10 @@ use crate::{Result, multiversion, shape, with_element};
 pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     shape::exactly(b, "second summand", "the first's shape", a.dims())?;
     check_operands(&[("first summand", a), ("second summand", b)])?;
+    #[cfg(feature = "cuda")]
+    if a.device().is_cuda() {
+        return super::cuda::elementwise::add(a, b);
+    }
     tape::apply2(a, b, Add)
 }
 

@@ -24,7 +24,8 @@ use crate::{Result, with_element};
 /// with H' = ⌊(H + 2·padding − KH) / stride⌋ + 1 and W' alike.
 ///
 /// # Errors
-/// If the shapes do not fit, the stride is zero, or the tensors are not both f32 or both f64 on the CPU.
+/// If the shapes do not fit, the stride is zero, or the tensors are neither both f32 or both f64 on the CPU nor on one
+/// CUDA device, x in f32 or bf16 and the weight in f32.
 ///
 /// # Example
 /// ```
@@ -40,6 +41,10 @@ use crate::{Result, with_element};
 pub fn conv2d(x: &Tensor, weight: &Tensor, config: ConvConfig) -> Result<Tensor> {
     check_operands(&[("conv2d input", x), ("conv2d weight", weight)])?;
     let geometry = Geometry::new(x.dims(), weight.dims(), config)?;
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        return super::cuda::conv::conv2d(x, weight, geometry);
+    }
     tape::apply2(x, weight, Forward(geometry))
 }
 

@@ -32,7 +32,7 @@ pub struct DropKey {
 /// Any; the result has the shape of `x`.
 ///
 /// # Errors
-/// If not 0 ≤ `rate` < 1, or the type is neither f32 nor f64.
+/// If not 0 ≤ `rate` < 1, or the type is neither f32 nor f64 (on a CUDA device: nor bf16).
 pub fn dropout(x: &Tensor, rate: f64, key: DropKey) -> Result<Tensor> {
     if !(0.0 <= rate && rate < 1.0) {
         return Err(Error::value("dropout", "0 <= rate < 1", rate));
@@ -41,7 +41,14 @@ pub fn dropout(x: &Tensor, rate: f64, key: DropKey) -> Result<Tensor> {
     if rate <= 0.0 {
         return Ok(x.clone());
     }
-    tape::apply1(x, Dropout::new(rate, key))
+    let dropout = Dropout::new(rate, key);
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        let Dropout { start, threshold, scale } = dropout;
+        let dropout = super::cuda::elementwise::Dropout { start, threshold, scale: scale as f32 };
+        return super::cuda::elementwise::dropout(x, dropout);
+    }
+    tape::apply1(x, dropout)
 }
 
 struct Dropout {

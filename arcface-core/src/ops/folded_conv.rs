@@ -31,6 +31,9 @@ enum Arranged {
     Panels(Tensor),
     /// Of 3×3 by Winograd.
     Kernels(Tensor),
+    /// For a CUDA device.
+    #[cfg(feature = "cuda")]
+    Filters(super::cuda::folded::Filters),
 }
 
 /// Numbers (C) of what follows.
@@ -39,13 +42,16 @@ struct Folded {
     scale: Tensor,
     shift: Tensor,
     slope: Tensor,
+    /// Scale and shift as the kernels of a CUDA device read them.
+    #[cfg(feature = "cuda")]
+    map: Option<Tensor>,
 }
 
 impl FoldedConv {
     /// The convolution of [`conv2d`](super::conv2d()) by `weight` (KH, KW, Cin/groups, Cout), with nothing behind it.
     ///
     /// # Errors
-    /// If the weight has another rank, or is not f32 or f64 on the CPU.
+    /// If the weight has another rank, or is not f32 or f64 on the CPU or f32 on a CUDA device.
     ///
     /// # Example
     /// ```
@@ -67,6 +73,12 @@ impl FoldedConv {
         }
         check_operand("conv2d weight", weight)?;
         let weight = weight.detach();
+        #[cfg(feature = "cuda")]
+        if weight.device().is_cuda() {
+            super::cuda::folded::check(&weight)?;
+            let arranged = Some(Arranged::Filters(super::cuda::folded::Filters::default()));
+            return Ok(Self { weight, config, arranged, per_channel: None });
+        }
         let arranged = with_element!(weight.dtype(), "conv2d weight", T => arranged::<T>(&weight, config))?;
         Ok(Self { weight, config, arranged, per_channel: None })
     }
@@ -104,7 +116,14 @@ impl FoldedConv {
 
     fn with_folded(self, scale: &[f64], shift: &[f64], slope: &[f64]) -> Result<Self> {
         let tensor = |values: &[f64]| from_f64(values, &[values.len()], &self.weight);
-        let folded = Folded { scale: tensor(scale)?, shift: tensor(shift)?, slope: tensor(slope)? };
+        let (scale, shift, slope) = (tensor(scale)?, tensor(shift)?, tensor(slope)?);
+        let folded = Folded {
+            #[cfg(feature = "cuda")]
+            map: scale.device().is_cuda().then(|| super::cuda::folded::map(&scale, &shift)).transpose()?,
+            scale,
+            shift,
+            slope,
+        };
         Ok(Self { per_channel: Some(folded), ..self })
     }
 
@@ -118,7 +137,8 @@ impl FoldedConv {
     /// `x` (B, H, W, Cin) → (B, H', W', Cout), as of [`conv2d`](super::conv2d()); `shortcut` has the shape of the result.
     ///
     /// # Errors
-    /// If the shapes do not fit, or the tensors are not of the weight's type on the CPU.
+    /// If the shapes do not fit, or the tensors are not of the weight's type on its device; on a CUDA device `x` and
+    /// `shortcut` may both be bf16.
     pub fn forward(&self, x: &Tensor, shortcut: Option<&Tensor>) -> Result<Tensor> {
         let mut operands = vec![("conv2d input", x), ("conv2d weight", &self.weight)];
         operands.extend(shortcut.map(|shortcut| ("shortcut", shortcut)));
@@ -127,6 +147,11 @@ impl FoldedConv {
         if let Some(shortcut) = shortcut {
             shape::exactly(shortcut, "shortcut", "the result's shape", &geometry.output_dims())?;
         }
+        #[cfg(feature = "cuda")]
+        if let Some(Arranged::Filters(filters)) = &self.arranged {
+            let channels = self.per_channel.as_ref().and_then(|folded| Some((folded.map.as_ref()?, &folded.slope)));
+            return super::cuda::folded::forward(&geometry, x, (&self.weight, filters), channels, shortcut);
+        }
         with_element!(x.dtype(), "conv2d", T => self.run::<T>(&geometry, x, shortcut))
     }
 
@@ -134,7 +159,7 @@ impl FoldedConv {
         let y = with_values::<T, _>(x, |x| {
             with_optional(shortcut, |added| match &self.per_channel {
                 None => self.convolve(g, x, Finish { channels: None, added }),
-                Some(Folded { scale, shift, slope }) => with_values(scale, |scale| {
+                Some(Folded { scale, shift, slope, .. }) => with_values(scale, |scale| {
                     with_values(shift, |shift| {
                         with_values(slope, |slope| {
                             let channels = Some(PerChannel { scale, shift, slope });

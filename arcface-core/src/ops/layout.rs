@@ -16,14 +16,13 @@ use crate::{Error, Result, shape, with_element};
 /// `images` (B, C, H, W); the result (B, H, W, C).
 ///
 /// # Errors
-/// If the rank is not 4 or the type neither f32 nor f64.
+/// If the rank is not 4 or the type neither f32 nor f64 (on a CUDA device: nor bf16).
 pub fn channels_last(images: &Tensor) -> Result<Tensor> {
     let &[b, c, h, w] = images.dims() else {
         return Err(Error::shape("images", "(B, C, H, W)", images.dims()));
     };
     check_operand("images", images)?;
-    let op = Transpose { rows: c, columns: h * w, to: [b, h, w, c] };
-    tape::apply1(images, op)
+    apply(images, Transpose { rows: c, columns: h * w, to: [b, h, w, c] })
 }
 
 /// (B, H, W, C) → (B, C, H, W), differentiable.
@@ -32,11 +31,18 @@ pub fn channels_last(images: &Tensor) -> Result<Tensor> {
 /// `x` (B, H, W, C); the result (B, C, H, W).
 ///
 /// # Errors
-/// If the rank is not 4 or the type neither f32 nor f64.
+/// If the rank is not 4 or the type neither f32 nor f64 (on a CUDA device: nor bf16).
 pub fn channels_first(x: &Tensor) -> Result<Tensor> {
     let (b, h, w, c) = shape::dims4(x, "x")?;
     check_operand("x", x)?;
-    let op = Transpose { rows: h * w, columns: c, to: [b, c, h, w] };
+    apply(x, Transpose { rows: h * w, columns: c, to: [b, c, h, w] })
+}
+
+fn apply(x: &Tensor, op: Transpose) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        return super::cuda::elementwise::transpose(x, (op.rows, op.columns), op.to);
+    }
     tape::apply1(x, op)
 }
 

@@ -16,7 +16,8 @@ use crate::{Error, Result, with_element};
 /// x (B, I), weight (O, I), bias (O) → (B, O)
 ///
 /// # Errors
-/// If the shapes do not fit or the tensors are not all f32 or all f64 on the CPU.
+/// If the shapes do not fit or the tensors are neither all f32 or all f64 on the CPU nor on one CUDA device, x in f32 or
+/// bf16 and the others in f32.
 ///
 /// # Example
 /// ```
@@ -33,6 +34,10 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
     operands.extend(bias.map(|bias| ("linear bias", bias)));
     check_operands(&operands)?;
     let sizes = Sizes::new(x.dims(), weight.dims(), bias.map(Tensor::dims))?;
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        return super::cuda::linear::linear(x, weight, bias);
+    }
     match bias {
         None => tape::apply2(x, weight, Forward(sizes)),
         Some(bias) => tape::apply3(x, weight, bias, Forward(sizes)),

@@ -5,8 +5,11 @@
 mod add;
 mod batch_norm;
 mod batch_norm_prelu;
+mod cast;
 mod checkpoint;
 mod conv;
+#[cfg(feature = "cuda")]
+mod device;
 mod dropout;
 mod folded_conv;
 mod layout;

@@ -86,8 +86,13 @@ impl LogSum {
 
     /// The largest logit before the scale; without one every difference would be ∞ − ∞.
     fn shift(self) -> f64 {
-        if self.top.is_finite() { self.top } else { 0.0 }
+        shift(self.top)
     }
+}
+
+/// What is taken from every logit, of which `top` is the largest; −∞ of none.
+pub(crate) fn shift(top: f64) -> f64 {
+    if top.is_finite() { top } else { 0.0 }
 }
 
 /// A batch on its way through the classes.

@@ -72,13 +72,23 @@ pub(crate) fn meet<T: Element>(
     margin: &mut dyn Margin,
 ) -> (Vec<RowTarget>, Vec<f64>) {
     let mut rows = targets(x, centers, input.labels);
-    let target_cosines: Vec<f64> = rows.iter().map(|row| rule.pool.pool(&row.cosines)).collect();
+    let target_cosines = pooled(&rows, rule);
     let Input { step, seed, sine_floor, .. } = *input;
     let batch = MarginBatch { target_cosines: &target_cosines, norms: &x.norms, step, seed, sine_floor };
-    for (row, (target, penalty)) in rows.iter_mut().zip(prepare(margin, &batch)) {
+    add_margin(&mut rows, &batch, margin);
+    (rows, target_cosines)
+}
+
+/// The pooled target cosines.
+pub(crate) fn pooled(rows: &[RowTarget], rule: &Rule) -> Vec<f64> {
+    rows.iter().map(|row| rule.pool.pool(&row.cosines)).collect()
+}
+
+/// Puts the margin on the targets of a batch.
+pub(crate) fn add_margin(rows: &mut [RowTarget], batch: &MarginBatch<'_>, margin: &mut dyn Margin) {
+    for (row, (target, penalty)) in rows.iter_mut().zip(prepare(margin, batch)) {
         (row.target, row.penalty) = (target, penalty);
     }
-    (rows, target_cosines)
 }
 
 /// Adds what the target cosines give to the gradients by embeddings (B, D) and `centers` (C, K, D).

@@ -8,7 +8,8 @@
 //! - [`sampled`]: one of these on some of the classes, Partial-FC;
 //! - [`sub_center`]: how K cosines become one;
 //! - [`softmax`]: plain W·x + b, nothing normalised;
-//! - [`alone`]: no centers, terms of the embeddings only.
+//! - [`alone`]: no centers, terms of the embeddings only;
+//! - [`device`]: all of these on a CUDA device.
 //!
 //! Heads that share the classes between ranks belong beside these: each lets embeddings [`meeting::meet`] their own
 //! centers, reduces its part of a row and [`rows::finish`]es it.
@@ -23,6 +24,7 @@ use crate::options::{Chunk, WeightedTerm};
 pub(crate) mod alone;
 pub(crate) mod chunked;
 pub(crate) mod dense;
+pub(crate) mod device;
 mod lanes;
 pub(crate) mod meeting;
 pub(crate) mod rows;

@@ -42,7 +42,8 @@ fn targets<T: Element>(input: &Input<'_, T>, bias: &[T]) -> Vec<RowTarget> {
     input.embeddings.chunks_exact(input.embedding_size).zip(input.labels).map(logit).collect()
 }
 
-fn rule(batch: usize) -> RowRule {
+/// The rule of every row in a batch of `batch`.
+pub(crate) fn rule(batch: usize) -> RowRule {
     let weight = 1.0 / batch as f64;
     RowRule { scale: 1.0, non_target: NonTarget::Plain, pool: Pool::Max, sub_centers: 1, weight }
 }

@@ -38,7 +38,7 @@ pub(crate) fn evaluate<T: Element>(terms: &[WeightedTerm], meeting: &Meeting<'_,
         centers: lazy(|| gather(meeting.w, dominant.iter().copied())),
     };
     let mut output = weighted_sum(terms, &batch);
-    output.d_centers = scatter(&output.d_centers, &dominant, meeting);
+    output.d_centers = scatter(output.d_centers, &dominant, meeting.rule.sub_centers, meeting.w.width);
     output
 }
 
@@ -57,7 +57,7 @@ pub(crate) fn gather<T: Element>(rows: &UnitRows<'_, T>, indices: impl Iterator<
 }
 
 /// The row of the dominant sub-center of each class (C).
-fn dominant<T: Element>(meeting: &Meeting<'_, T>) -> Vec<usize> {
+pub(crate) fn dominant<T: Element>(meeting: &Meeting<'_, T>) -> Vec<usize> {
     let k = meeting.rule.sub_centers;
     let classes = meeting.w.len() / k;
     if k == 1 {
@@ -86,13 +86,12 @@ fn votes<T: Element>(meeting: &Meeting<'_, T>, classes: usize) -> (Vec<u32>, Vec
     (of_all, of_own)
 }
 
-/// Gradients of the dominant centers (C, D) at their places among all (C, K, D).
-fn scatter<T: Element>(gradients: &[f64], dominant: &[usize], meeting: &Meeting<'_, T>) -> Vec<f64> {
-    if gradients.is_empty() || meeting.rule.sub_centers == 1 {
-        return gradients.to_vec();
+/// Gradients of the dominant centers (C, D), of `width` values each, at their places among all (C, K, D).
+pub(crate) fn scatter(gradients: Vec<f64>, dominant: &[usize], sub_centers: usize, width: usize) -> Vec<f64> {
+    if gradients.is_empty() || sub_centers == 1 {
+        return gradients;
     }
-    let width = meeting.w.width;
-    let mut all = vec![0.0; meeting.w.len() * width];
+    let mut all = vec![0.0; dominant.len() * sub_centers * width];
     for (gradient, place) in gradients.chunks_exact(width).zip(dominant) {
         all[place * width..][..width].copy_from_slice(gradient);
     }

@@ -6,6 +6,7 @@
 mod chunked;
 mod conformance;
 mod curve;
+mod device;
 mod golden;
 mod gradients;
 mod oracle;

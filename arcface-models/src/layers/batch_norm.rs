@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arcface_core::candle::Tensor;
 use arcface_core::ops::tape::rows;
-use arcface_core::ops::{self, BatchStatistics, Observed};
+use arcface_core::ops::{self, BatchStatistics, Blend, Observed};
 use arcface_core::{Error, Result};
 
 use crate::inference::Norm;
@@ -114,10 +114,17 @@ impl BatchNorm {
         Ok(y)
     }
 
-    /// Moves the running statistics towards the mean of those that are pending, as torch does:
+    /// Moves the running statistics of each towards the mean of those that are pending, as torch does:
     /// running ← 0.9·running + 0.1·batch, with the unbiased variance.
-    pub(crate) fn commit(&self) -> Result<()> {
-        let pending = std::mem::take(&mut *self.lock());
+    pub(crate) fn commit_all(all: &[&Self]) -> Result<()> {
+        if all.first().is_some_and(|norm| norm.mean.var.device().is_cuda()) {
+            return Self::commit_on_device(all);
+        }
+        all.iter().try_for_each(|norm| norm.commit())
+    }
+
+    fn commit(&self) -> Result<()> {
+        let pending = self.take_pending();
         if pending.is_empty() {
             return Ok(());
         }
@@ -127,6 +134,30 @@ impl BatchNorm {
         fold(&self.variance, &variances)?;
         self.batches.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// The same in one launch for each micro-batch: a launch for every vector would take longer than they do.
+    fn commit_on_device(all: &[&Self]) -> Result<()> {
+        let pending: Vec<_> = all.iter().map(|norm| (norm, norm.take_pending())).collect();
+        for micro_batch in 0..pending.iter().map(|(_, pending)| pending.len()).max().unwrap_or(0) {
+            let there =
+                pending.iter().filter_map(|(norm, pending)| Some((norm, pending.len(), pending.get(micro_batch)?)));
+            let blends = there.flat_map(|(norm, count, batch)| {
+                let (kept, share) = (if micro_batch == 0 { 1.0 - MOMENTUM } else { 1.0 }, MOMENTUM / count as f64);
+                let mean = Blend { var: &norm.mean.var, with: &batch.mean, kept, share };
+                let share = share * unbiasing(batch);
+                [mean, Blend { var: &norm.variance.var, with: &batch.variance, kept, share }]
+            });
+            ops::blend(&blends.collect::<Vec<_>>())?;
+        }
+        for (norm, _) in pending.iter().filter(|(_, pending)| !pending.is_empty()) {
+            norm.batches.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn take_pending(&self) -> Vec<BatchStatistics> {
+        std::mem::take(&mut *self.lock())
     }
 
     /// Forgets the pending statistics, as a skipped step does.
@@ -151,8 +182,13 @@ impl BatchNorm {
 
 /// The unbiased variance n/(n − 1)·variance.
 fn unbiased(batch: &BatchStatistics) -> Result<Tensor> {
+    Ok(batch.variance.affine(unbiasing(batch), 0.0)?)
+}
+
+/// n/(n − 1).
+fn unbiasing(batch: &BatchStatistics) -> f64 {
     let count = batch.count as f64;
-    Ok(batch.variance.affine(count / (count - 1.0), 0.0)?)
+    count / (count - 1.0)
 }
 
 /// running ← 0.9·running + 0.1·mean of `batches`.

@@ -7,6 +7,7 @@ use arcface_core::ops;
 use arcface_core::ops::tape::reshape;
 
 use crate::layers::{Builder, Mode, Weight};
+use crate::network::as_type;
 use crate::plan::LinearSpec;
 
 /// x·Wᵀ + b on the flattened image; the weight is (O, H·W·C).
@@ -29,7 +30,9 @@ impl Linear {
     pub(crate) fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         let bias = self.bias.as_ref().map(|bias| bias.tensor(mode));
         let (batch, count) = (x.dim(0)?, x.elem_count());
-        let flat = reshape(x, (batch, count / batch.max(1)))?;
-        ops::linear(&flat, &self.weight.tensor(mode), bias.as_ref())
+        let weight = self.weight.tensor(mode);
+        // From here on everything is of the weights' type, whatever the activations before.
+        let flat = as_type(&reshape(x, (batch, count / batch.max(1)))?, weight.dtype())?;
+        ops::linear(&flat, &weight, bias.as_ref())
     }
 }

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use arcface_core::candle::DType;
+use arcface_core::candle::{DType, Device};
 use arcface_core::checkpoint::{load_tensors, save_tensors};
 use arcface_core::{Error, Result};
 
@@ -84,10 +84,10 @@ impl Backbone {
     ///
     /// # Errors
     /// If the file cannot be read, looks like no known network, or does not fit the one it claims to hold.
-    pub fn load(path: &Path, dtype: DType) -> Result<(Self, Metadata)> {
+    pub fn load(path: &Path, dtype: DType, device: &Device) -> Result<(Self, Metadata)> {
         let file = read(path)?;
         let guess = file.guess().map_err(|error| Error::file(path, error.to_string()))?;
-        let backbone = Self::load_as(path, &file, &guess.config, dtype)?;
+        let backbone = Self::load_as(path, &file, &guess.config, dtype, device)?;
         let metadata = file.metadata.unwrap_or_else(|| Metadata::new(&guess.config));
         Ok((backbone, metadata))
     }
@@ -96,7 +96,13 @@ impl Backbone {
     ///
     /// # Errors
     /// If the weights do not fit.
-    pub fn load_as(path: &Path, file: &WeightsFile, config: &BackboneConfig, dtype: DType) -> Result<Self> {
-        Self::from_state_dict(config, &file.state, dtype).map_err(|error| Error::file(path, error.to_string()))
+    pub fn load_as(
+        path: &Path,
+        file: &WeightsFile,
+        config: &BackboneConfig,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self> {
+        Self::from_state_dict(config, &file.state, dtype, device).map_err(|error| Error::file(path, error.to_string()))
     }
 }

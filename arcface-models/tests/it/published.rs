@@ -85,7 +85,7 @@ const OF_112X96_REAL: [f64; 8] = [-0.076007, -0.173837, -0.219049, -0.038608, 0.
 fn made_up_weights_embed_as_in_pytorch() {
     let backbone = |architecture| {
         let config = BackboneConfig::new(architecture);
-        Backbone::from_state_dict(&config, &made_up(architecture), DType::F32).unwrap()
+        Backbone::from_state_dict(&config, &made_up(architecture), DType::F32, &Device::Cpu).unwrap()
     };
     check(&backbone(Architecture::MobileFaceNetY1), Y1_MADE_UP, 6.871_232_475_548_603);
     check(&backbone(Architecture::MobileFaceNet112x96), OF_112X96_MADE_UP, 17.246_058_614_497_397);
@@ -93,7 +93,7 @@ fn made_up_weights_embed_as_in_pytorch() {
 
 fn check_real(file: &str, architecture: Architecture, first: [f64; 8], norm: f64) {
     let Some(path) = real_weights(file) else { return };
-    let (backbone, metadata) = Backbone::load(&path, DType::F32).unwrap();
+    let (backbone, metadata) = Backbone::load(&path, DType::F32, &Device::Cpu).unwrap();
     assert_eq!(backbone.config(), &BackboneConfig::new(architecture));
     assert_eq!((metadata.normalisation.as_str(), metadata.colour_order.as_str()), ("(x-127.5)/128", "rgb"));
     check(&backbone, first, norm);
@@ -140,7 +140,8 @@ fn the_112x96_network_sees_the_middle_columns() {
 #[test]
 fn counts_of_batches_may_be_absent_or_superfluous_but_not_in_part() {
     let state = crate::support::backbone(3).state_dict().unwrap();
-    let load = |state: &StateDict| Backbone::from_state_dict(&crate::support::config(), state, DType::F32);
+    let load =
+        |state: &StateDict| Backbone::from_state_dict(&crate::support::config(), state, DType::F32, &Device::Cpu);
     let mut uncounted = state.clone();
     uncounted.retain(|name, _| !name.ends_with("num_batches_tracked"));
     let loaded = load(&uncounted).unwrap().state_dict().unwrap();
@@ -152,5 +153,5 @@ fn counts_of_batches_may_be_absent_or_superfluous_but_not_in_part() {
     let of_new_torch = Architecture::MobileFaceNet112x96;
     let mut counted = made_up(of_new_torch);
     counted.insert("conv1.bn.num_batches_tracked".into(), Tensor::new(7_i64, &Device::Cpu).unwrap());
-    Backbone::from_state_dict(&BackboneConfig::new(of_new_torch), &counted, DType::F32).unwrap();
+    Backbone::from_state_dict(&BackboneConfig::new(of_new_torch), &counted, DType::F32, &Device::Cpu).unwrap();
 }

@@ -49,6 +49,7 @@ pub(crate) fn backbone(seed: u64) -> Backbone {
 pub(crate) fn stir(network: &Network) {
     for (index, (name, parameter)) in network.parameters().iter().enumerate() {
         let noise = noise(parameter.var.dims(), index as u64).to_dtype(parameter.var.dtype()).unwrap();
+        let noise = noise.to_device(parameter.var.device()).unwrap();
         let values = match name {
             name if name.ends_with("running_mean") => noise.affine(0.1, 0.0),
             name if name.ends_with("running_var") => noise.affine(0.5, 1.0),

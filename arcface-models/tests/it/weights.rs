@@ -23,7 +23,7 @@ fn saved(folder: &Path) -> (Backbone, std::path::PathBuf) {
 fn saved_and_loaded_a_network_is_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let (backbone, path) = saved(folder.path());
-    let (loaded, metadata) = Backbone::load(&path, DType::F32).unwrap();
+    let (loaded, metadata) = Backbone::load(&path, DType::F32, &Device::Cpu).unwrap();
     let images = images(3, 32, DType::F32);
     let embed = |backbone: &Backbone| values(&backbone.forward(&images, Mode::Eval).unwrap());
     assert!(embed(&loaded) == embed(&backbone));
@@ -60,7 +60,7 @@ fn half_precision_is_converted() {
     for tensor in state.values_mut().filter(|tensor| tensor.dtype().is_float()) {
         *tensor = tensor.to_dtype(DType::F16).unwrap();
     }
-    let loaded = Backbone::from_state_dict(&config(), &state, DType::F32).unwrap();
+    let loaded = Backbone::from_state_dict(&config(), &state, DType::F32, &Device::Cpu).unwrap();
     assert_eq!(loaded.parameters().get("fc.weight").unwrap().var.dtype(), DType::F32);
 }
 
@@ -95,7 +95,7 @@ fn a_file_with_a_few_names_missing_is_still_recognised_but_not_exact() {
 fn refusal(change: impl FnOnce(&mut StateDict)) -> String {
     let mut state = backbone(3).state_dict().unwrap();
     change(&mut state);
-    Backbone::from_state_dict(&config(), &state, DType::F32).unwrap_err().to_string()
+    Backbone::from_state_dict(&config(), &state, DType::F32, &Device::Cpu).unwrap_err().to_string()
 }
 
 fn zeros(shape: &[usize], dtype: DType) -> Tensor {
@@ -132,7 +132,7 @@ fn file_refusal(write: impl FnOnce(&Path)) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("net.safetensors");
     write(&path);
-    let error = Backbone::load(&path, DType::F32).unwrap_err().to_string();
+    let error = Backbone::load(&path, DType::F32, &Device::Cpu).unwrap_err().to_string();
     error.replace(&folder.path().display().to_string(), "DIR")
 }
 
@@ -166,6 +166,6 @@ fn a_file_cut_short_is_refused() {
     let (_, path) = saved(folder.path());
     let bytes = std::fs::read(&path).unwrap();
     std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
-    let error = Backbone::load(&path, DType::F32).unwrap_err().to_string();
+    let error = Backbone::load(&path, DType::F32, &Device::Cpu).unwrap_err().to_string();
     assert!(error.contains("net.safetensors"), "{error}");
 }

@@ -72,7 +72,8 @@ FOR_EVERY_MACHINE void multiply(Size size, const double *a, const double *b, dou
 
 // c = α·op(a)·op(b) + β·c; without β, c is not read.
 template <class In, class Out>
-void product(Size size, Accumulated<In> alpha, Operand<In> a, Operand<In> b, Accumulated<In> beta, Out *c, long long ldc) {
+void product(Size size, Accumulated<In> alpha, Operand<In> a, Operand<In> b, Accumulated<In> beta, Out *c,
+             long long ldc) {
     using A = Accumulated<In>;
     auto left = packed(a, size.m, size.k), right = packed(b, size.k, size.n);
     std::vector<A> sums(size_t(size.m) * size.n);
@@ -103,7 +104,8 @@ Status products(const Operation &op, const void *alpha, Matrix a, Matrix b, cons
     const auto [m, n, k] = op.size;
     trace("gemm %d × %d × %d, batch %d, %c%c, %zu to %zu bytes", m, n, k, op.batch, "NTC"[op.transa], "NTC"[op.transb],
           sizeof(In), sizeof(Out));
-    bool fits = std::max(1, op.transa ? k : m) <= a.ld && std::max(1, op.transb ? n : k) <= b.ld && std::max(1, m) <= c.ld;
+    bool fits =
+        std::max(1, op.transa ? k : m) <= a.ld && std::max(1, op.transb ? n : k) <= b.ld && std::max(1, m) <= c.ld;
     if (!fits || m < 0 || n < 0 || k < 0) {
         complain("gemm %d × %d × %d: leading dimensions %lld, %lld and %lld are too small", m, n, k, a.ld, b.ld, c.ld);
         return invalid_value;
@@ -112,15 +114,16 @@ Status products(const Operation &op, const void *alpha, Matrix a, Matrix b, cons
         product<In, Out>(op.size, *static_cast<const A *>(alpha),
                          {static_cast<const In *>(a.values) + i * a.stride, a.ld, op.transa != 0},
                          {static_cast<const In *>(b.values) + i * b.stride, b.ld, op.transb != 0},
-                         *static_cast<const A *>(beta),
-                         static_cast<Out *>(const_cast<void *>(c.values)) + i * c.stride, c.ld);
+                         *static_cast<const A *>(beta), static_cast<Out *>(const_cast<void *>(c.values)) + i * c.stride,
+                         c.ld);
     return success;
 }
 
 Status products_of(int type_a, int type_b, int type_c, int compute, const Operation &op, const void *alpha, Matrix a,
                    Matrix b, const void *beta, Matrix c) {
     // Products in half precision have factors in half precision, which are not emulated.
-    bool in_f64 = compute == 70 || compute == 71, in_f32 = compute == 68 || compute == 69 || (74 <= compute && compute <= 77);
+    bool in_f64 = compute == 70 || compute == 71,
+         in_f32 = compute == 68 || compute == 69 || (74 <= compute && compute <= 77);
     if (type_a == type_b) {
         if (in_f32 && type_a == r_32f && type_c == r_32f) return products<float, float>(op, alpha, a, b, beta, c);
         if (in_f64 && type_a == r_64f && type_c == r_64f) return products<double, double>(op, alpha, a, b, beta, c);
@@ -131,8 +134,9 @@ Status products_of(int type_a, int type_b, int type_c, int compute, const Operat
     return not_supported;
 }
 
-template <class T> Status gemv(int trans, int m, int n, const T *alpha, const T *a, int lda, const T *x, int incx,
-                               const T *beta, T *y, int incy) {
+template <class T>
+Status gemv(int trans, int m, int n, const T *alpha, const T *a, int lda, const T *x, int incx, const T *beta, T *y,
+            int incy) {
     int rows = trans ? n : m, columns = trans ? m : n;
     for (int row = 0; row < rows; ++row) {
         T sum = 0;
@@ -169,13 +173,15 @@ Status cublasSetAtomicsMode(Handle *handle, int mode) { return handle->atomics_m
 Status cublasGetAtomicsMode(Handle *handle, int *mode) { return *mode = handle->atomics_mode, success; }
 
 const char *cublasGetStatusName(int status) {
-    return status == success ? "CUBLAS_STATUS_SUCCESS" : status == invalid_value ? "CUBLAS_STATUS_INVALID_VALUE" : "CUBLAS_STATUS_NOT_SUPPORTED";
+    return status == success         ? "CUBLAS_STATUS_SUCCESS"
+           : status == invalid_value ? "CUBLAS_STATUS_INVALID_VALUE"
+                                     : "CUBLAS_STATUS_NOT_SUPPORTED";
 }
 const char *cublasGetStatusString(int status) { return cublasGetStatusName(status); }
 
-Status cublasGemmStridedBatchedEx(Handle *, int transa, int transb, int m, int n, int k, const void *alpha, const void *a,
-                                  int type_a, int lda, long long stride_a, const void *b, int type_b, int ldb,
-                                  long long stride_b, const void *beta, void *c, int type_c, int ldc,
+Status cublasGemmStridedBatchedEx(Handle *, int transa, int transb, int m, int n, int k, const void *alpha,
+                                  const void *a, int type_a, int lda, long long stride_a, const void *b, int type_b,
+                                  int ldb, long long stride_b, const void *beta, void *c, int type_c, int ldc,
                                   long long stride_c, int batch, int compute, int) {
     return products_of(type_a, type_b, type_c, compute, {transa, transb, {m, n, k}, batch}, alpha, {a, lda, stride_a},
                        {b, ldb, stride_b}, beta, {c, ldc, stride_c});
@@ -193,9 +199,10 @@ Status cublasGemmEx(Handle *, int transa, int transb, int m, int n, int k, const
                                    int lda, const T *b, int ldb, const T *beta, T *c, int ldc) {                       \
         return products<T, T>({transa, transb, {m, n, k}, 1}, alpha, {a, lda, 0}, {b, ldb, 0}, beta, {c, ldc, 0});     \
     }                                                                                                                  \
-    Status cublas##LETTER##gemmStridedBatched(                                                                         \
-        Handle *, int transa, int transb, int m, int n, int k, const T *alpha, const T *a, int lda, long long stride_a, \
-        const T *b, int ldb, long long stride_b, const T *beta, T *c, int ldc, long long stride_c, int batch) {        \
+    Status cublas##LETTER##gemmStridedBatched(Handle *, int transa, int transb, int m, int n, int k, const T *alpha,   \
+                                              const T *a, int lda, long long stride_a, const T *b, int ldb,            \
+                                              long long stride_b, const T *beta, T *c, int ldc, long long stride_c,    \
+                                              int batch) {                                                             \
         return products<T, T>({transa, transb, {m, n, k}, batch}, alpha, {a, lda, stride_a}, {b, ldb, stride_b}, beta, \
                               {c, ldc, stride_c});                                                                     \
     }                                                                                                                  \

@@ -21,9 +21,13 @@ is_current() { # TARGET SOURCE...
     for source; do [ "$target" -nt "$source" ] || return 1; done
 }
 
+# What kernels are compiled with; the libraries know only the first of them.
+kernel_headers=(module.h device.h device_math.h device_memory.h cuda_bf16.h)
+headers=("$here"/{module,trace,compile,fibers,launch,memory,errors,numbers,dnn}.h)
+
 copy_headers() {
     local header
-    for header in module.h device.h device_math.h device_memory.h cuda_bf16.h; do
+    for header in "${kernel_headers[@]}"; do
         cmp -s "$here/$header" "$toolkit/include/$header" || cp "$here/$header" "$toolkit/include/$header"
     done
 }
@@ -33,11 +37,16 @@ library() { # NAME SONAME CUDARC_MODULE SOURCE...
     local name=$1 soname=$2 module=$3 stubs="$toolkit/build/$1.c"
     shift 3
     local sources=("${@/#/$here/}") output="$toolkit/lib64/$soname"
-    if ! is_current "$output" "$here"/*.h "${sources[@]}" "$here/build.sh" "$here/../stubs.sh"; then
+    if ! is_current "$output" "${headers[@]}" "${sources[@]}" "$here/build.sh" "$here/../stubs.sh"; then
         echo "emulator: building $soname" >&2
-        if [ "$module" = none ]; then echo "int ${name}_emulated;" >"$stubs"; else "$here/../stubs.sh" "$cudarc" "$module" >"$stubs"; fi
+        if [ "$module" = none ]; then
+            echo "int ${name}_emulated;" >"$stubs"
+        else
+            "$here/../stubs.sh" "$cudarc" "$module" >"$stubs"
+        fi
         cc -c -fPIC -o "$stubs.o" "$stubs"
-        "$cxx" "${flags[@]}" -shared -Wl,-Bsymbolic -Wl,-soname,"$soname" -o "$output.new" "${sources[@]}" "$stubs.o" -ldl -lpthread
+        "$cxx" "${flags[@]}" -shared -Wl,-Bsymbolic -Wl,-soname,"$soname" -o "$output.new" \
+            "${sources[@]}" "$stubs.o" -ldl -lpthread
         mv "$output.new" "$output"
     fi
     ln -sfn "$soname" "$toolkit/lib64/lib$name.so"

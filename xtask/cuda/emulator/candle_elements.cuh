@@ -54,18 +54,20 @@ FOR_ALL(AFFINE)
 // Functions of one number. Without an input they work in place.
 #define UNARY(T, NAME, VALUE)                                                                                          \
     extern "C" __global__ void NAME##_##T(size_t numel, size_t rank, const size_t *info, const T *inp, T *out) {       \
+        typedef Number<T> N;                                                                                           \
         Layout at = layout(rank, info);                                                                                \
         EACH(i, numel) {                                                                                               \
-            Number<T> x = inp ? inp[at[i]] : out[i];                                                                   \
+            N x = inp ? inp[at[i]] : out[i];                                                                           \
             out[i] = T(VALUE);                                                                                         \
         }                                                                                                              \
     }
 #define UNARY_WITH(T, NAME, VALUE)                                                                                     \
     extern "C" __global__ void NAME##_##T(size_t numel, size_t rank, const size_t *info, T given, const T *inp,        \
                                           T *out) {                                                                    \
+        typedef Number<T> N;                                                                                           \
         Layout at = layout(rank, info);                                                                                \
         EACH(i, numel) {                                                                                               \
-            Number<T> x = inp ? inp[at[i]] : out[i], p = given;                                                        \
+            N x = inp ? inp[at[i]] : out[i], p = given;                                                                \
             out[i] = T(VALUE);                                                                                         \
         }                                                                                                              \
     }
@@ -81,16 +83,16 @@ FOR_FLOATS(UNARY, uerf, erf(x))
 FOR_FLOATS(UNARY, uceil, ceil(x))
 FOR_FLOATS(UNARY, ufloor, floor(x))
 FOR_FLOATS(UNARY, uround, round(x))
-FOR_FLOATS(UNARY, unormcdf, erfc(x *Number<T>(-0.70710678118654752440)) / 2)
+FOR_FLOATS(UNARY, unormcdf, erfc(x *N(-0.70710678118654752440)) / 2)
 FOR_FLOATS(UNARY, uabs, fabs(x))
 FOR_FLOATS(UNARY, usqr, x *x)
 FOR_FLOATS(UNARY, usqrt, sqrt(x))
-FOR_FLOATS(UNARY, ugelu, x / 2 * (1 + tanh(Number<T>(0.79788456080286535588) * (x + Number<T>(0.044715) * x * x * x))))
-FOR_FLOATS(UNARY, ugelu_erf, x *(erfc(x *Number<T>(-0.70710678118654752440)) / 2))
+FOR_FLOATS(UNARY, ugelu, x / 2 * (1 + tanh(N(0.79788456080286535588) * (x + N(0.044715) * x * x * x))))
+FOR_FLOATS(UNARY, ugelu_erf, x *(erfc(x *N(-0.70710678118654752440)) / 2))
 FOR_FLOATS(UNARY, urelu, 0 < x ? x : 0)
 FOR_FLOATS(UNARY, usilu, x / (1 + exp(-x)))
 FOR_FLOATS(UNARY, usigmoid, 1 / (1 + exp(-x)))
-FOR_FLOATS(UNARY, usign, Number<T>(0 < x) - Number<T>(x < 0))
+FOR_FLOATS(UNARY, usign, N(0 < x) - N(x < 0))
 FOR_FLOATS(UNARY_WITH, uelu, 0 < x ? x : p * (exp(x) - 1))
 FOR_FLOATS(UNARY_WITH, upowf, pow(x, p))
 

@@ -72,9 +72,8 @@ struct Scratch {
 
 fs::path cache() {
     const char *named = std::getenv("ARCFACE_EMULATOR_CACHE");
-    fs::path folder = named && *named
-                          ? fs::path(named)
-                          : fs::temp_directory_path() / ("arcface-emulator-" + std::to_string(getuid()));
+    fs::path folder = named && *named ? fs::path(named)
+                                      : fs::temp_directory_path() / ("arcface-emulator-" + std::to_string(getuid()));
     fs::create_directories(folder);
     return folder;
 }
@@ -93,23 +92,49 @@ struct Digest {
     }
 };
 
-std::string digest(const Program &program) {
+// Shared variables, and nothing else, are to lie where variables without a value do.
+const std::vector<std::string> build_flags = {"-x",
+                                              "c++",
+                                              "-std=c++17",
+                                              "-O2",
+                                              "-w",
+                                              "-shared",
+                                              "-fPIC",
+                                              "-nostdlib",
+                                              "-nostartfiles",
+                                              "-fvisibility=hidden",
+                                              "-fno-gnu-unique",
+                                              "-fno-threadsafe-statics",
+                                              "-fno-strict-aliasing",
+                                              "-fno-exceptions",
+                                              "-fno-rtti",
+                                              "-fno-asynchronous-unwind-tables",
+                                              "-fno-zero-initialized-in-bss",
+                                              "-fmax-errors=20",
+                                              "-ftrack-macro-expansion=0"};
+
+// Of a preprocessed source and all that it is compiled with.
+std::string digest(const std::string &text) {
     Digest digest;
-    digest.add(program.source);
-    digest.add(program.name);
-    for (const auto &[name, text] : program.headers) digest.add(name), digest.add(text);
-    for (const auto &flag : program.flags) digest.add(flag);
-    for (const char *shim : {"module.h", "device.h", "device_math.h", "device_memory.h", "cuda_bf16.h"})
-        digest.add(read(fs::path(toolkit()) / "include" / shim));
+    digest.add(text);
     digest.add(compiler());
+    for (const auto &flag : build_flags) digest.add(flag);
+    for (const char *header : {"module.h", "device.h", "device_math.h", "device_memory.h"})
+        digest.add(read(fs::path(toolkit()) / "include" / header));
     return digest.hex();
+}
+
+std::string without(std::string text, const std::string &part) {
+    for (size_t at; (at = text.find(part)) != std::string::npos;) text.erase(at, part.size());
+    return text;
 }
 
 // `extern __shared__ float name[];` becomes a pointer to the memory that a launch gives a block.
 std::string with_dynamic_shared(const std::string &text) {
     static const std::regex aligned(
         R"((__align__|alignas)\s*\(\s*\w+\s*\)|__attribute__\s*\(\(\s*_*aligned_*\s*\(\s*\w+\s*\)\s*\)\))");
-    static const std::regex declared(R"(\bextern\s+((?:\w+\s*\([^()]*\)\s*)*)__shared__\b([^;\[\]=]*?)(\w+)\s*\[\s*\]\s*;)");
+    static const std::regex declared(
+        R"(\bextern\s+((?:\w+\s*\([^()]*\)\s*)*)__shared__\b([^;\[\]=]*?)(\w+)\s*\[\s*\]\s*;)");
     std::string all;
     auto rest = text.cbegin();
     for (std::smatch found; std::regex_search(rest, text.cend(), found, declared); rest = found.suffix().first) {
@@ -120,7 +145,7 @@ std::string with_dynamic_shared(const std::string &text) {
     return all + std::string(rest, text.cend());
 }
 
-// Device variables without a value are zero, and are kept from being taken for shared ones.
+// Device variables without a value are zero. With one they do not lie among the shared ones.
 std::string with_device_variables(const std::string &text) {
     static const std::regex declared(R"(\b(__device__|__managed__)\b([^;(){}=]*);)");
     return std::regex_replace(text, declared, "$1 $2 = {};");
@@ -128,16 +153,16 @@ std::string with_device_variables(const std::string &text) {
 
 // Names of the kernels that a driver can find: those with C linkage.
 std::vector<std::string> kernels(const std::string &text) {
-    static const std::regex declared(
-        R"(\b__global__\b(?:\s|\b(?:__launch_bounds__|__maxnreg__|__cluster_dims__)\s*\([^()]*(?:\([^()]*\)[^()]*)*\)|\b(?:static|inline|void)\b)*\s(\w+)\s*\()");
+    static const std::string nested = R"(\([^()]*(?:\([^()]*\)[^()]*)*\))";
+    static const std::regex declared(R"(\b__global__\b(?:\s|\b(?:static|inline|void)\b|\b__\w+__\s*)" + nested +
+                                     R"()*\s(\w+)\s*\()");
     static const std::regex block(R"(\bextern\s*"C"\s*\{)"), linkage(R"(\bextern\s*"C")"), generic(R"(\btemplate\b)");
     std::smatch first_block;
     bool has_block = std::regex_search(text, first_block, block);
     std::set<std::string> seen;
     std::vector<std::string> names;
     for (std::sregex_iterator at(text.begin(), text.end(), declared), end; at != end; ++at) {
-        size_t start = at->position();
-        size_t before = text.find_last_of(";}", start);
+        size_t start = at->position(), before = text.find_last_of(";}", start);
         before = before == std::string::npos ? 0 : before + 1;
         std::string preceding = text.substr(before, start - before);
         bool in_block = has_block && size_t(first_block.position()) < start;
@@ -160,10 +185,17 @@ Output preprocess(const Program &program, const Scratch &scratch) {
         fs::create_directories((scratch.path / "headers" / name).parent_path());
         write(scratch.path / "headers" / name, text);
     }
-    std::vector<std::string> words = {compiler(), "-E",           "-x",
-                                      "c++",      "-std=c++17",   "-nostdinc",
-                                      "-w",       "-D__CUDACC__", "-D__CUDACC_RTC__",
-                                      "-D__CUDACC_VER_MAJOR__=13", "-I" + (scratch.path / "headers").string()};
+    std::vector<std::string> words = {compiler(),
+                                      "-E",
+                                      "-x",
+                                      "c++",
+                                      "-std=c++17",
+                                      "-nostdinc",
+                                      "-w",
+                                      "-D__CUDACC__",
+                                      "-D__CUDACC_RTC__",
+                                      "-D__CUDACC_VER_MAJOR__=13",
+                                      "-I" + (scratch.path / "headers").string()};
     words.insert(words.end(), program.flags.begin(), program.flags.end());
     words.insert(words.end(), {source.string(), "-o", output.string()});
     Output said = run(words);
@@ -173,10 +205,11 @@ Output preprocess(const Program &program, const Scratch &scratch) {
 
 Output build(const std::string &text, const fs::path &source, const fs::path &library) {
     write(source, text);
-    return run({compiler(), "-x", "c++", "-std=c++17", "-O2", "-w", "-shared", "-fPIC", "-nostdlib", "-nostartfiles",
-                "-fvisibility=hidden", "-fno-gnu-unique", "-fno-threadsafe-statics", "-fno-strict-aliasing",
-                "-fno-exceptions", "-fno-rtti", "-fno-asynchronous-unwind-tables", "-fmax-errors=20",
-                "-I" + toolkit() + "/include", "-o", library.string(), source.string(), "-lm", "-lc", "-lgcc"});
+    std::vector<std::string> words = {compiler()};
+    words.insert(words.end(), build_flags.begin(), build_flags.end());
+    words.insert(words.end(),
+                 {"-I" + toolkit() + "/include", "-o", library.string(), source.string(), "-lm", "-lc", "-lgcc"});
+    return run(words);
 }
 
 } // namespace
@@ -188,7 +221,6 @@ std::string toolkit() {
 }
 
 Compiled compile(const Program &program) {
-    // Headers found by -I are part of what is compiled, so the text to look up is the preprocessed one.
     fs::path folder = cache();
     Scratch scratch(folder);
     if (scratch.path.empty()) return {false, "", "no folder could be made in " + folder.string() + "\n"};
@@ -200,11 +232,8 @@ Compiled compile(const Program &program) {
     text = "#include \"device.h\"\n" + text + "\n# 1 \"trampolines\"\n";
     for (const auto &name : names) text += trampoline(name);
 
-    Program key = program;
-    key.source = text.substr(0);
-    for (size_t at; (at = key.source.find(scratch.path.string())) != std::string::npos;)
-        key.source.erase(at, scratch.path.string().size());
-    fs::path library = folder / (digest(key) + ".so");
+    // The preprocessed text holds what -I and -D brought in, and names the scratch folder.
+    fs::path library = folder / (digest(without(text, scratch.path.string())) + ".so");
     if (fs::exists(library)) {
         trace("%s: found %s", program.name.c_str(), library.c_str());
         return {true, library.string(), ""};
@@ -212,6 +241,7 @@ Compiled compile(const Program &program) {
     trace("%s: compiling %zu kernels to %s", program.name.c_str(), names.size(), library.c_str());
     Output said = build(text, scratch.path / "kernels.cpp", scratch.path / "kernels.so");
     if (said.status != 0) return {false, "", said.text};
+    // Another process may have been as far: the last one to come puts the same there.
     fs::rename(scratch.path / "kernels.so", library);
     return {true, library.string(), said.text};
 }

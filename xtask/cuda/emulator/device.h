@@ -51,7 +51,7 @@ extern "C" __attribute__((visibility("hidden"))) unsigned char __bss_start[], _e
 } // namespace emulated
 
 extern "C" __attribute__((visibility("default"))) emulated::Module emulated_module = {
-    &emulated::thread,         &emulated::block,      &emulated::block_size, &emulated::grid_size,
+    &emulated::thread,        &emulated::block,      &emulated::block_size, &emulated::grid_size,
     emulated::dynamic_shared, emulated::__bss_start, emulated::_end,        &emulated::runtime,
 };
 
@@ -67,8 +67,7 @@ template <unsigned... I> struct UpTo<0, I...> {
     using Type = Indices<I...>;
 };
 
-template <class... A, unsigned... I>
-__forceinline__ void run(void (*kernel)(A...), void **arguments, Indices<I...>) {
+template <class... A, unsigned... I> __forceinline__ void run(void (*kernel)(A...), void **arguments, Indices<I...>) {
     while (runtime->next()) kernel(*static_cast<A *>(arguments[I])...);
 }
 
@@ -85,9 +84,7 @@ template <class F> __forceinline__ auto waiting(F wait) {
     return answer;
 }
 
-__forceinline__ unsigned lane() {
-    return (thread.x + block_size.x * (thread.y + block_size.y * thread.z)) % 32;
-}
+__forceinline__ unsigned lane() { return (thread.x + block_size.x * (thread.y + block_size.y * thread.z)) % 32; }
 
 __forceinline__ unsigned long long meet(Meeting kind, unsigned mask, unsigned long long value, unsigned source) {
     return waiting([=] { return runtime->meet(kind, mask, value, source); });

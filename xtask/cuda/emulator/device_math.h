@@ -232,8 +232,8 @@ __forceinline__ unsigned long long __umul64hi(unsigned long long x, unsigned lon
 // min and max of two numbers, with the usual conversions where their types differ.
 
 #define LEAST(A, B, TYPE)                                                                                              \
-    __forceinline__ TYPE min(A x, B y) { return TYPE(x) < TYPE(y) ? TYPE(x) : TYPE(y); }                               \
-    __forceinline__ TYPE max(A x, B y) { return TYPE(x) < TYPE(y) ? TYPE(y) : TYPE(x); }
+    __forceinline__ TYPE min(A x, B y) { return (TYPE)x < (TYPE)y ? (TYPE)x : (TYPE)y; }                               \
+    __forceinline__ TYPE max(A x, B y) { return (TYPE)x < (TYPE)y ? (TYPE)y : (TYPE)x; }
 #define LEAST_MIXED(SIGNED, UNSIGNED)                                                                                  \
     LEAST(SIGNED, SIGNED, SIGNED)                                                                                      \
     LEAST(UNSIGNED, UNSIGNED, UNSIGNED)                                                                                \

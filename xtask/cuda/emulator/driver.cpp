@@ -48,31 +48,34 @@ template <class T> Status fill(void *to, T value, size_t count) {
 
 int attribute(int which) {
     switch (which) {
-    case 1: return 1024;                // threads per block
-    case 2: case 3: return 1024;        // block's x and y
-    case 4: return 64;                  // block's z
-    case 5: return 2147483647;          // grid's x
-    case 6: case 7: return 65535;       // grid's y and z
-    case 8: return 48 * 1024;           // shared memory per block
-    case 10: return 32;                 // lanes of a warp
-    case 12: case 82: return 65536;     // registers per block and multiprocessor
-    case 13: return 1000000;            // clock rate in kHz
-    case 16: return 132;                // multiprocessors
-    case 31: return 1;                  // concurrent kernels
-    case 36: return 1000000;            // memory clock rate in kHz
-    case 37: return 1024;               // memory bus width
-    case 38: return 50 << 20;           // second-level cache
-    case 39: return 2048;               // threads per multiprocessor
-    case 41: return 1;                  // unified addresses
-    case 75: return 9;                  // compute capability, major
-    case 76: return 0;                  // and minor
-    case 78: return 1;                  // stream priorities
-    case 81: return 228 * 1024;         // shared memory per multiprocessor
-    case 83: return 1;                  // managed memory
-    case 95: return 1;                  // cooperative launch
-    case 97: return 227 * 1024;         // shared memory per block that may be asked for
-    case 106: return 32;                // blocks per multiprocessor
-    case 115: return 1;                 // memory pools
+    case 1: return 1024; // threads per block
+    case 2:
+    case 3: return 1024;       // block's x and y
+    case 4: return 64;         // block's z
+    case 5: return 2147483647; // grid's x
+    case 6:
+    case 7: return 65535;     // grid's y and z
+    case 8: return 48 * 1024; // shared memory per block
+    case 10: return 32;       // lanes of a warp
+    case 12:
+    case 82: return 65536;      // registers per block and multiprocessor
+    case 13: return 1000000;    // clock rate in kHz
+    case 16: return 132;        // multiprocessors
+    case 31: return 1;          // concurrent kernels
+    case 36: return 1000000;    // memory clock rate in kHz
+    case 37: return 1024;       // memory bus width
+    case 38: return 50 << 20;   // second-level cache
+    case 39: return 2048;       // threads per multiprocessor
+    case 41: return 1;          // unified addresses
+    case 75: return 9;          // compute capability, major
+    case 76: return 0;          // and minor
+    case 78: return 1;          // stream priorities
+    case 81: return 228 * 1024; // shared memory per multiprocessor
+    case 83: return 1;          // managed memory
+    case 95: return 1;          // cooperative launch
+    case 97: return 227 * 1024; // shared memory per block that may be asked for
+    case 106: return 32;        // blocks per multiprocessor
+    case 115: return 1;         // memory pools
     default: return 0;
     }
 }
@@ -94,7 +97,8 @@ const Named names[] = {
     {CUDA_ERROR_ILLEGAL_ADDRESS, "CUDA_ERROR_ILLEGAL_ADDRESS", "an illegal memory access was encountered"},
     {CUDA_ERROR_LAUNCH_FAILED, "CUDA_ERROR_LAUNCH_FAILED", "unspecified launch failure"},
     {CUDA_ERROR_NOT_SUPPORTED, "CUDA_ERROR_NOT_SUPPORTED", "operation not supported"},
-    {CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED", "operation not permitted when stream is capturing"},
+    {CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED",
+     "operation not permitted when stream is capturing"},
 };
 
 Status text_of(int status, const char **text, const char *Named::*which) {
@@ -139,7 +143,9 @@ Status cuDeviceSetMemPool(int, void *) { return CUDA_SUCCESS; }
 Status cuDevicePrimaryCtxRetain(void **context, int) { return *context = &the_context, CUDA_SUCCESS; }
 Status cuDevicePrimaryCtxRelease_v2(int) { return CUDA_SUCCESS; }
 Status cuDevicePrimaryCtxReset_v2(int) { return CUDA_SUCCESS; }
-Status cuCtxCreate_v4(void **context, void *, unsigned, int) { return current_context = *context = &the_context, CUDA_SUCCESS; }
+Status cuCtxCreate_v4(void **context, void *, unsigned, int) {
+    return current_context = *context = &the_context, CUDA_SUCCESS;
+}
 Status cuCtxDestroy_v2(void *) { return CUDA_SUCCESS; }
 Status cuCtxSetCurrent(void *context) { return current_context = context, CUDA_SUCCESS; }
 Status cuCtxGetCurrent(void **context) { return *context = current_context, CUDA_SUCCESS; }
@@ -212,11 +218,17 @@ Status cuMemPoolGetAttribute(void *, int which, void *value) {
 }
 
 Status cuMemcpyHtoD_v2(void *to, const void *from, size_t bytes) { return copy(to, from, bytes, Kind::to_device); }
-Status cuMemcpyHtoDAsync_v2(void *to, const void *from, size_t bytes, void *) { return copy(to, from, bytes, Kind::to_device); }
+Status cuMemcpyHtoDAsync_v2(void *to, const void *from, size_t bytes, void *) {
+    return copy(to, from, bytes, Kind::to_device);
+}
 Status cuMemcpyDtoH_v2(void *to, const void *from, size_t bytes) { return copy(to, from, bytes, Kind::to_host); }
-Status cuMemcpyDtoHAsync_v2(void *to, const void *from, size_t bytes, void *) { return copy(to, from, bytes, Kind::to_host); }
+Status cuMemcpyDtoHAsync_v2(void *to, const void *from, size_t bytes, void *) {
+    return copy(to, from, bytes, Kind::to_host);
+}
 Status cuMemcpyDtoD_v2(void *to, const void *from, size_t bytes) { return copy(to, from, bytes, Kind::on_device); }
-Status cuMemcpyDtoDAsync_v2(void *to, const void *from, size_t bytes, void *) { return copy(to, from, bytes, Kind::on_device); }
+Status cuMemcpyDtoDAsync_v2(void *to, const void *from, size_t bytes, void *) {
+    return copy(to, from, bytes, Kind::on_device);
+}
 Status cuMemcpyPeerAsync(void *to, void *, const void *from, void *, size_t bytes, void *) {
     return copy(to, from, bytes, Kind::on_device);
 }

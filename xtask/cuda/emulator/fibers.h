@@ -79,7 +79,8 @@ class Fiber {
 
     explicit Fiber(void (*entry)()) : entry(entry) {
         size_t page = sysconf(_SC_PAGESIZE);
-        void *memory = mmap(nullptr, size + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        void *memory =
+            mmap(nullptr, size + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (memory == MAP_FAILED) std::abort();
         mprotect(memory, page, PROT_NONE);
         stack = static_cast<char *>(memory) + page;

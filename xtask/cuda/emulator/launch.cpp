@@ -23,9 +23,10 @@ class Order {
 
     Order(Kind kind, unsigned long long count, unsigned long long seed) : kind(kind), count(count) {
         if (kind != Kind::shuffled) return;
-        step = 2654435761ull % (count ? count : 1);
+        // Steps of the golden ratio come to every place once and to neighbours late.
+        step = std::max(1ull, (unsigned long long)(count * 0.618034));
         while (std::gcd(step, count) != 1) ++step;
-        first = count ? seed * 40503 % count : 0;
+        first = seed * 0x9e3779b97f4a7c15ull >> 20;
     }
     unsigned long long operator[](unsigned long long i) const {
         if (kind == Kind::forward) return i;
@@ -119,7 +120,8 @@ bool complete(unsigned warp_number, unsigned mask) {
         Thread &thread = lanes[lane];
         if (thread.meeting == Meeting::ballot) thread.value = given;
         // The value of a lane that does not take part is undefined.
-        if (thread.meeting == Meeting::shuffle) thread.value = together >> thread.source & 1 ? values[thread.source] : ~0ull;
+        if (thread.meeting == Meeting::shuffle)
+            thread.value = together >> thread.source & 1 ? values[thread.source] : ~0ull;
     }
     warp.waiting &= ~together;
     warp.ready |= together;
@@ -319,7 +321,8 @@ bool launch(const Kernel &kernel, const Shape &shape, void **arguments) {
         *kernel.module->block = index;
         run_block(shape);
         if (state.error.empty()) continue;
-        complain("kernel %s, block (%u, %u, %u): %s", kernel.name.c_str(), index.x, index.y, index.z, state.error.c_str());
+        complain("kernel %s, block (%u, %u, %u): %s", kernel.name.c_str(), index.x, index.y, index.z,
+                 state.error.c_str());
         forget_fibers();
         return false;
     }

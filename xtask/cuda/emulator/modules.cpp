@@ -111,9 +111,10 @@ Status cuModuleGetFunction(Kernel **kernel, Library *library, const char *name) 
 
 Status cuFuncGetAttribute(int *value, int which, Kernel *kernel) {
     switch (which) {
-    case 0: *value = 1024; break;                         // threads per block
-    case 4: *value = 32; break;                           // registers
-    case 5: case 6: *value = 90; break;                   // PTX and binary version
+    case 0: *value = 1024; break; // threads per block
+    case 4: *value = 32; break;   // registers
+    case 5:
+    case 6: *value = 90; break;                           // PTX and binary version
     case 8: *value = kernel->dynamic_shared_limit; break; // dynamic shared memory
     default: *value = 0;
     }

@@ -22,8 +22,8 @@ void take_options(emulated::Program &program, int count, const char *const *opti
         for (const auto &[name, flag] : {std::pair{"--include-path=", "-I"}, {"-I=", "-I"}, {"--define-macro=", "-D"}})
             if (starts_with(option, name)) option = flag + option.substr(strlen(name));
         bool apart = option == "-I" || option == "-D" || option == "--include-path" || option == "--define-macro";
-        if (apart && i + 1 < count) option = (option.back() == 'D' || option == "--define-macro" ? "-D" : "-I") +
-                                             std::string(options[++i]);
+        if (apart && i + 1 < count)
+            option = (option.back() == 'D' || option == "--define-macro" ? "-D" : "-I") + std::string(options[++i]);
         if (starts_with(option, "-I") || starts_with(option, "-D")) program.flags.push_back(option);
     }
 }

@@ -54,7 +54,9 @@ Status curandSetPseudoRandomGeneratorSeed(Generator *generator, unsigned long lo
 Status curandSetGeneratorOffset(Generator *generator, unsigned long long offset) {
     return generator->position = offset, success;
 }
-Status curandGenerate(Generator *g, unsigned *to, size_t count) { return filled(to, count, [=] { return g->bits() >> 32; }); }
+Status curandGenerate(Generator *g, unsigned *to, size_t count) {
+    return filled(to, count, [=] { return g->bits() >> 32; });
+}
 Status curandGenerateLongLong(Generator *g, unsigned long long *to, size_t count) {
     return filled(to, count, [=] { return g->bits(); });
 }

@@ -105,7 +105,7 @@ impl Beginning {
         trainer.backbone.load_state_dict(&self.network)?;
         for (name, parameter) in trainer.objective.parameters().iter() {
             let begun = self.head.get(name).with_context(|| format!("parameter `{name}` has no beginning"))?;
-            parameter.var.set(&begun.to_dtype(parameter.var.dtype())?)?;
+            parameter.var.set(&begun.to_dtype(parameter.var.dtype())?.to_device(parameter.var.device())?)?;
         }
         Ok(())
     }

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Subcommand, ValueEnum};
 
+use super::ComputerArguments;
+
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct EvalArguments {
@@ -68,6 +70,8 @@ pub(crate) struct EvalPairsArguments {
     /// Images per batch.
     #[arg(long, default_value_t = 32, value_name = "N")]
     pub(crate) batch_size: usize,
+    #[command(flatten)]
+    pub(crate) computer: ComputerArguments,
     #[command(flatten)]
     pub(crate) output: EvalOutput,
 }
@@ -135,6 +139,8 @@ pub(crate) struct FaceArguments {
     /// Images per batch.
     #[arg(long, default_value_t = 32, value_name = "N")]
     pub(crate) batch_size: usize,
+    #[command(flatten)]
+    pub(crate) computer: ComputerArguments,
     /// Threads that read images ahead.
     #[arg(long, default_value_t = 2, value_name = "N")]
     pub(crate) workers: usize,

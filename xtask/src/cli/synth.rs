@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, ValueEnum};
 
+use super::ComputerArguments;
+
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
 #[command(group = ArgGroup::new("target").required(true).args(["classes", "images", "embeddings", "held_out"]))]
@@ -69,6 +71,8 @@ pub(crate) struct SynthArguments {
     /// How bytes become numbers where the file does not say it: 127.5, 128 or imagenet.
     #[arg(long, value_name = "NAME")]
     pub(crate) normalise: Option<String>,
+    #[command(flatten)]
+    pub(crate) computer: ComputerArguments,
     /// Folder to write, new or begun by the same command [default: synth/NAME, after the network].
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,

@@ -59,47 +59,29 @@ pub(crate) enum Curve {
     Cosine,
 }
 
-/// Element type of the computation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// How exactly is computed; weights, statistics and losses are of double precision or single.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Precision {
     /// Single.
+    #[default]
     F32,
-    /// Double, to compare with.
+    /// Double, to compare with; on the CPU.
     F64,
+    /// Single, but the factors of products have 10 bits behind the point; on a CUDA device.
+    Tf32,
+    /// As tf32, and what is between the layers of a network has 7 bits behind the point; on a CUDA device.
+    Bf16,
 }
 
-/// The device by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub(crate) enum DeviceChoice {
-    /// The fastest there is.
-    Auto,
-    /// The processor.
-    Cpu,
-    /// A graphics card by number.
-    Cuda(usize),
-}
-
-impl TryFrom<String> for DeviceChoice {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        let cuda = text.strip_prefix("cuda:").and_then(|number| number.parse().ok());
-        match (text.as_str(), cuda) {
-            ("auto", _) => Ok(Self::Auto),
-            ("cpu", _) => Ok(Self::Cpu),
-            (_, Some(number)) => Ok(Self::Cuda(number)),
-            _ => Err(format!("expected \"auto\", \"cpu\" or \"cuda:0\", got \"{text}\"")),
-        }
-    }
-}
-
-impl From<DeviceChoice> for String {
-    fn from(device: DeviceChoice) -> Self {
-        match device {
-            DeviceChoice::Auto => "auto".to_owned(),
-            DeviceChoice::Cpu => "cpu".to_owned(),
-            DeviceChoice::Cuda(number) => format!("cuda:{number}"),
+impl Precision {
+    /// As configurations spell it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F64 => "f64",
+            Self::Tf32 => "tf32",
+            Self::Bf16 => "bf16",
         }
     }
 }

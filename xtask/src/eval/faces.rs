@@ -116,7 +116,11 @@ impl Embedded {
         images: impl FnOnce(&Path, usize) -> anyhow::Result<Images>,
     ) -> anyhow::Result<Self> {
         let folder = folder(arguments)?;
-        let overrides = Overrides { backbone: arguments.backbone.clone(), normalise: arguments.normalise.clone() };
+        let overrides = Overrides {
+            backbone: arguments.backbone.clone(),
+            normalise: arguments.normalise.clone(),
+            computer: arguments.computer,
+        };
         let network = Net::load(net, &overrides)?;
         network.notes.iter().for_each(|note| eprintln!("{note}"));
         let image_size = network.backbone.config().input_size;

@@ -53,7 +53,11 @@ pub(super) struct Named {
 /// # Errors
 /// As [`Net::load`].
 pub(super) fn load(arguments: &EvalPairsArguments, path: &Path) -> anyhow::Result<Named> {
-    let overrides = Overrides { backbone: arguments.backbone.clone(), normalise: arguments.normalise.clone() };
+    let overrides = Overrides {
+        backbone: arguments.backbone.clone(),
+        normalise: arguments.normalise.clone(),
+        computer: arguments.computer,
+    };
     let net = Net::load(path, &overrides)?;
     net.notes.iter().for_each(|note| eprintln!("{note}"));
     Ok(Named { net, given: path.to_owned() })

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::bail;
 
 use super::metadata::Workspace;
-use super::{process, tidy};
+use super::{emulated, process, tidy};
 
 /// Targets the code is type-checked for, where their standard library is installed.
 const TARGETS: [&str; 4] =
@@ -61,6 +61,10 @@ pub(super) fn run(workspace: &Workspace) -> anyhow::Result<()> {
     outcome.check("examples", || lint_examples(workspace));
     // Under `cargo test` criterion runs every benchmark once, in the profile that the tests share.
     outcome.check("benches, once", || process::run(cargo(workspace).args(["test", "--workspace", "--bench", "*"])));
+    match emulated::missing() {
+        None => outcome.check("clippy, feature cuda", || process::run(&mut emulated::clippy(workspace))),
+        Some(why) => outcome.missing.push(why.to_owned()),
+    }
     for tool in &TOOLS {
         outcome.tool(workspace, tool);
     }

@@ -1,6 +1,7 @@
 //! The gate that every change passes: `test`, `lint`, and `ci`, which is both.
 //! Knows no faces and no training: it runs tools and reads sources.
 
+mod emulated;
 mod lint;
 mod metadata;
 mod process;

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use arcface_core::ops::simd::{self, Width};
 
 use super::metadata::Workspace;
-use super::process;
+use super::{emulated, process};
 
 /// Runs the tests, then says which were skipped for want of data.
 ///
@@ -23,6 +23,7 @@ pub(super) fn run(workspace: &Workspace) -> anyhow::Result<()> {
             failed.push(format!("{error:#}"));
         }
     }
+    skipped.extend(emulated::missing().map(|why| format!("skipped: {why}")));
     report_skipped(skipped);
     if !failed.is_empty() {
         bail!("tests failed: {}", failed.join("; "));
@@ -35,7 +36,7 @@ pub(super) fn run(workspace: &Workspace) -> anyhow::Result<()> {
 const OF_KERNELS: [&str; 6] = ["ops::", "conv::", "linear::", "gradients::", "oracle::", "properties::"];
 
 /// The worked examples first, so that the closing lines are those of the workspace; the kernels once more as narrower
-/// processors run them.
+/// processors run them, and on an emulated CUDA device.
 fn commands(workspace: &Workspace) -> Vec<Command> {
     let mut whole: Vec<Command> = workspace.examples().chain([process::cargo(&workspace.root)]).collect();
     for command in &mut whole {
@@ -44,7 +45,9 @@ fn commands(workspace: &Workspace) -> Vec<Command> {
     let at = whole.len() - 1;
     let narrower = [(Width::Baseline, "baseline", "1"), (Width::Avx2, "avx2", "2")];
     let narrower = narrower.into_iter().filter(|(width, ..)| *width < simd::width());
-    whole.splice(at..at, narrower.map(|(_, width, threads)| narrow(workspace, width, threads)));
+    let narrower = narrower.map(|(_, width, threads)| narrow(workspace, width, threads));
+    let emulated = emulated::missing().is_none().then(|| emulated::tests(workspace));
+    whole.splice(at..at, narrower.chain(emulated));
     whole
 }
 

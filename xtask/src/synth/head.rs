@@ -11,9 +11,10 @@ use arcface_losses::Objective;
 use rayon::prelude::*;
 
 use super::judge::cosine;
+use crate::checkpoint;
+use crate::config::{self, DeviceChoice};
 use crate::digest::Digest;
 use crate::run::{RunFolder, STATE};
-use crate::{checkpoint, config};
 
 /// The loss as training left it.
 #[derive(Debug)]
@@ -62,11 +63,11 @@ pub(super) fn checkpoint_of(net: &Path) -> anyhow::Result<PathBuf> {
 }
 
 impl Head {
-    /// The loss of the checkpoint in `folder`.
+    /// The loss of the checkpoint in `folder`, on the device of the network.
     ///
     /// # Errors
     /// If it belongs to no run, is damaged, or its loss has no class centers.
-    pub(super) fn load(folder: &Path) -> anyhow::Result<Self> {
+    pub(super) fn load(folder: &Path, device: DeviceChoice) -> anyhow::Result<Self> {
         let Some(run) = RunFolder::around(folder) else {
             bail!(
                 "{}: expected a checkpoint in the folder of its run, whose config.toml names the loss",
@@ -74,7 +75,7 @@ impl Head {
             )
         };
         let config = config::resume(&run.config(), &[])?;
-        let (objective, progress) = checkpoint::head(folder, &config)?;
+        let (objective, progress) = checkpoint::head(folder, &config, device)?;
         let centers = objective.parameters().get("centers").map(|centers| centers.var.as_tensor().clone());
         let name = config.loss().0.to_owned();
         let centers = centers.with_context(|| format!("loss.name = \"{name}\" has no class centers"))?;

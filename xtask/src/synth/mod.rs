@@ -19,12 +19,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use arcface_core::candle::{DType, Device, Tensor};
+use arcface_core::candle::Tensor;
 use arcface_core::checkpoint::atomic_write;
 use arcface_models::{Network, Watch};
 use serde_json::{Value, json};
 
 use crate::cli::SynthArguments;
+use crate::config::Precision;
 use crate::digest::Digest;
 use crate::embed::element::Element;
 use crate::embed::format::{About, Format};
@@ -56,7 +57,7 @@ pub(crate) fn run(arguments: &SynthArguments) -> anyhow::Result<()> {
     if settings.config.statistics.is_some() {
         check_statistics(net.backbone.network())?;
     }
-    let head = checkpoint.as_deref().map(Head::load).transpose()?;
+    let head = checkpoint.as_deref().map(|checkpoint| Head::load(checkpoint, arguments.computer.device)).transpose()?;
     let mut targets = Targets::of(arguments, &net, head, settings.distance)?;
     let out = arguments.out.clone().map_or_else(|| usual_folder(&arguments.net), Ok)?;
     let beginnings = arguments.beginnings.map_or(settings.beginnings, std::num::NonZeroU64::get);
@@ -84,7 +85,11 @@ pub(crate) fn run(arguments: &SynthArguments) -> anyhow::Result<()> {
 
 /// Class centers belong to the weights beside them.
 fn net(arguments: &SynthArguments, checkpoint: Option<&Path>) -> anyhow::Result<Net> {
-    let overrides = Overrides { backbone: arguments.backbone.clone(), normalise: arguments.normalise.clone() };
+    let overrides = Overrides {
+        backbone: arguments.backbone.clone(),
+        normalise: arguments.normalise.clone(),
+        computer: arguments.computer,
+    };
     let weights = checkpoint.map_or_else(|| arguments.net.clone(), |checkpoint| checkpoint.join(WEIGHTS));
     let net = Net::load(&weights, &overrides)?;
     net.notes.iter().for_each(|note| eprintln!("{note}"));
@@ -93,14 +98,16 @@ fn net(arguments: &SynthArguments, checkpoint: Option<&Path>) -> anyhow::Result<
 
 /// Other networks that are to judge.
 fn judges(arguments: &SynthArguments) -> anyhow::Result<Vec<Net>> {
-    let judges = arguments.judge.iter().map(|path| Net::load(path, &Overrides::default()).context("--judge"));
+    let overrides = Overrides { computer: arguments.computer, ..Overrides::default() };
+    let judges = arguments.judge.iter().map(|path| Net::load(path, &overrides).context("--judge"));
     judges.collect()
 }
 
 /// Before anything is begun.
 fn check_statistics(network: &Network) -> anyhow::Result<()> {
     let size = network.input_size();
-    let black = Tensor::zeros((1, 3, size, size), DType::F32, &Device::Cpu)?;
+    let parameters = network.parameters();
+    let black = Tensor::zeros((1, 3, size, size), parameters.dtype(), parameters.device())?;
     match network.image_pass(&black, Watch::Statistics) {
         Ok(_) => Ok(()),
         Err(error) => bail!("{error}: --without-prior"),
@@ -130,7 +137,7 @@ fn key(
     targets: &Targets,
     (beginnings, frames): (u64, &[u64]),
 ) -> anyhow::Result<Value> {
-    Ok(json!({
+    let mut key = json!({
         "weights": Digest::of_file(&net.path)?,
         "network": net.backbone.config().to_string(),
         "normalisation": spelling(net.normalisation),
@@ -142,7 +149,12 @@ fn key(
         "beginnings": beginnings,
         "batch_size": arguments.batch_size,
         "frames": frames,
-    }))
+    });
+    // The usual one is not said, so that folders from before there were others go on.
+    if net.computer.precision != Precision::F32 {
+        key["computed in"] = json!(net.computer.precision);
+    }
+    Ok(key)
 }
 
 /// Judges the pictures as they stand in the folder, and shows them.
@@ -241,6 +253,7 @@ fn write_embeddings(path: &Path, embeddings: &Vectors) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use arcface_core::candle::{DType, Device};
     use arcface_models::plan::{ConvSpec, Plan, Spec};
 
     use super::*;

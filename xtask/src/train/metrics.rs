@@ -2,7 +2,6 @@
 //! Knows no tensors and moves nothing.
 
 use anyhow::bail;
-use arcface_data::Batch;
 use arcface_eval::Verification;
 use arcface_eval::report::{self, Curve, Panel};
 use serde_json::{Value, json};
@@ -12,6 +11,7 @@ use crate::checkpoint::Interval;
 use crate::config::SourceKind;
 use crate::run::RunFolder;
 use crate::trainer::Figures;
+use crate::upload::Uploaded;
 use crate::verify::Baselines;
 
 impl Session {
@@ -73,7 +73,7 @@ impl Session {
     }
 
     /// Counts and lists the images that others took the place of.
-    pub(super) fn note_replaced(&mut self, batches: &[Batch]) {
+    pub(super) fn note_replaced(&mut self, batches: &[Uploaded]) {
         for message in batches.iter().flat_map(|batch| &batch.skipped) {
             self.progress.replaced_images += 1;
             self.say(&format!("image replaced: {message}"));
@@ -84,6 +84,9 @@ impl Session {
     pub(super) fn introduce(&self, notes: &[String]) {
         for note in notes {
             self.say(note);
+        }
+        if let Some(words) = self.trainer.computer.words() {
+            self.say(&format!("computed on {words}"));
         }
         let Plan { config, identities, images, total, .. } = &self.plan;
         self.say(&format!(

@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 
+use arcface_core::device;
 use arcface_eval::report::table;
 use serde_json::{Value, json};
 
@@ -10,17 +11,24 @@ use super::Plan;
 use crate::census::{self, Census};
 use crate::checkpoint::Progress;
 use crate::config::SourceKind;
-use crate::host;
+use crate::host::{self, Computer};
 use crate::report::{Contents, duration, mebibytes};
 use crate::run::{PROVENANCE, RunFolder};
 
+/// Keys of what computes.
+const DEVICE: &str = "device";
+const PRECISION: &str = "precision";
+
 /// What the run was made by.
-pub(super) fn provenance(census: &Census) -> Value {
+pub(super) fn provenance(census: &Census, computer: &Computer) -> Value {
+    let features: &[&str] = if device::HAS_CUDA { &["cuda"] } else { &[] };
     json!({
         census::KEY: census,
         "version": env!("CARGO_PKG_VERSION"),
         "commit": host::commit(),
-        "features": Vec::<&str>::new(),
+        "features": features,
+        DEVICE: computer.name(),
+        PRECISION: computer.precision,
         "target": format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
         "command": std::env::args().skip(1).collect::<Vec<_>>(),
         "started_unix": std::time::SystemTime::now()
@@ -29,8 +37,29 @@ pub(super) fn provenance(census: &Census) -> Value {
     })
 }
 
+/// Notes what computes from here on, if it is not what computed before.
+///
+/// # Errors
+/// If the provenance cannot be read or written.
+pub(super) fn note_computer(run: &RunFolder, computer: &Computer) -> anyhow::Result<()> {
+    let mut made_by = run.read_json(PROVENANCE)?;
+    let now = [(DEVICE, json!(computer.name())), (PRECISION, json!(computer.precision))];
+    if now.iter().all(|(key, value)| made_by[key] == *value) {
+        return Ok(());
+    }
+    for (key, value) in now {
+        made_by[key] = value;
+    }
+    run.write_json(PROVENANCE, &made_by)
+}
+
 /// The figures of a finished run; rates are fractions, and what was not measured is null.
-pub(super) fn summary(run: &RunFolder, plan: &Plan, progress: &Progress, seconds: f64) -> Value {
+pub(super) fn summary(
+    run: &RunFolder,
+    plan: &Plan,
+    progress: &Progress,
+    (seconds, computer): (f64, &Computer),
+) -> Value {
     let verification = progress.verified.as_ref().map(|(_, verification)| verification);
     let baselines = progress.baselines.as_ref();
     json!({
@@ -59,6 +88,9 @@ pub(super) fn summary(run: &RunFolder, plan: &Plan, progress: &Progress, seconds
         "images_per_second": rate(progress),
         "seconds": seconds,
         "peak_memory_bytes": host::peak_memory_bytes(),
+        "peak_device_memory_bytes": device::peak_bytes(&computer.device),
+        DEVICE: computer.name(),
+        PRECISION: computer.precision,
         "seed": plan.config.seed,
     })
 }
@@ -71,7 +103,7 @@ pub(super) fn report<'a>(
     run: &RunFolder,
     plan: &Plan,
     progress: &'a Progress,
-    seconds: f64,
+    (seconds, computer): (f64, &Computer),
 ) -> anyhow::Result<Contents<'a>> {
     let config = &plan.config;
     Ok(Contents {
@@ -86,7 +118,7 @@ pub(super) fn report<'a>(
         ),
         verification: progress.verified.as_ref().map(|(_, verification)| verification),
         compared: compared(progress),
-        facts: facts(run, plan, progress, seconds)?,
+        facts: facts(run, plan, progress, (seconds, computer))?,
         plots: &["curves.svg", "roc.svg", "histogram.svg"],
         hardest: None,
         configuration: Some(config.to_toml()?),
@@ -109,7 +141,7 @@ fn facts(
     run: &RunFolder,
     plan: &Plan,
     progress: &Progress,
-    seconds: f64,
+    (seconds, computer): (f64, &Computer),
 ) -> anyhow::Result<Vec<(&'static str, String)>> {
     let made_by = run.read_json(PROVENANCE)?;
     let said = |key: &str| made_by[key].as_str().unwrap_or("unknown").to_owned();
@@ -122,6 +154,8 @@ fn facts(
         ("skipped steps", Some(progress.skipped_steps.to_string()).filter(|_| 0 < trouble)),
         ("replaced images", Some(progress.replaced_images.to_string()).filter(|_| 0 < trouble)),
         ("peak memory", host::peak_memory_bytes().map(mebibytes)),
+        ("device", computer.words()),
+        ("peak memory of the device", device::peak_bytes(&computer.device).map(mebibytes)),
         ("seed", Some(plan.config.seed.to_string())),
         ("version", Some(said("version"))),
         ("commit", Some(said("commit"))),

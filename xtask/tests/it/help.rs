@@ -53,7 +53,7 @@ fn training_and_evaluation_tell_their_options() {
     Options:
           --set <KEY=VALUE>  Change one value, such as `loss.margin=0.3`: a TOML value, else a string. May be repeated
           --name <NAME>      Name of the run, whose folder is `runs/NAME`; without it the configuration's name and a number
-          --resume           Go on with the run NAME from its last checkpoint; `--set` then changes `train.epochs`, `device` and `data.workers` only
+          --resume           Go on with the run NAME from its last checkpoint; `--set` then changes `train.epochs`, `device`, `precision` and `data.workers` only
           --runs <DIR>       Folder that runs are kept in [default: runs]
           --json             Print the summary as one JSON document on stdout
       -h, --help             Print help
@@ -85,9 +85,11 @@ fn training_and_evaluation_tell_their_options() {
           --backbone <NAME>   The network of a file that does not say it
           --normalise <NAME>  How bytes become numbers where the file does not say it: 127.5, 128 or imagenet
           --batch-size <N>    Images per batch [default: 32]
+          --device <DEVICE>   What computes: auto, cpu or cuda:0 [default: auto]
+          --precision <NAME>  How exactly: tf32 and bf16 on a CUDA device, f64 on the CPU [default: f32] [possible values: f32, f64, tf32, bf16]
           --out <DIR>         Folder for the plots, the figures and a report
           --json              Print one JSON document on stdout
-      -h, --help              Print help
+      -h, --help              Print help (see more with '--help')
     ");
 }
 
@@ -131,6 +133,8 @@ fn alignment_and_embedding_tell_their_options() {
           --normalise <NAME>      How bytes become numbers where the file does not say it: 127.5, 128 or imagenet
           --batch-size <N>        Images per batch [default: 32]
           --workers <N>           Threads that read images ahead [default: 2]
+          --device <DEVICE>       What computes: auto, cpu or cuda:0 [default: auto]
+          --precision <NAME>      How exactly: tf32 and bf16 on a CUDA device, f64 on the CPU [default: f32] [possible values: f32, f64, tf32, bf16]
       -h, --help                  Print help (see more with '--help')
     ");
 }
@@ -177,14 +181,18 @@ fn comparisons_tell_their_options() {
     Usage: cargo xtask bench peer [OPTIONS]
 
     Options:
-          --check            Fail if a figure misses the least that is asked of it
-          --only <WORKS>     Only these works
-          --quick            The small works, and 2 rounds
-          --rounds <N>       Samples of each side [default: 7]
-          --threads <N>      Threads of each side [default: 2]
-          --set <KEY=VALUE>  Change one value of the configuration of both sides. May be repeated
-          --json             Print one JSON document on stdout
-      -h, --help             Print help
+          --check             Fail if a figure misses the least that is asked of it
+          --only <WORKS>      Only these works
+          --device <DEVICE>   What computes on all sides: cpu or cuda:0, which has works of its own [default: cpu]
+          --precision <NAME>  How exactly our side computes [default: f32; on a CUDA device bf16] [possible values: f32, f64, tf32, bf16]
+          --batch <N>         Only works of so many images together. May be repeated
+          --classes <C>       Classes of trainings in place of the works' own
+          --quick             The small works, and 2 rounds
+          --rounds <N>        Samples of each side [default: 7]
+          --threads <N>       Threads of each side [default: 2]
+          --set <KEY=VALUE>   Change one value of the configuration of both sides. May be repeated
+          --json              Print one JSON document on stdout
+      -h, --help              Print help (see more with '--help')
     ");
 }
 
@@ -241,6 +249,8 @@ fn inversions_tell_their_options() {
           --animation             Write the frames as one animated PNG
           --backbone <NAME>       The network of a file that does not say it
           --normalise <NAME>      How bytes become numbers where the file does not say it: 127.5, 128 or imagenet
+          --device <DEVICE>       What computes: auto, cpu or cuda:0 [default: auto]
+          --precision <NAME>      How exactly: tf32 and bf16 on a CUDA device, f64 on the CPU [default: f32] [possible values: f32, f64, tf32, bf16]
           --out <DIR>             Folder to write, new or begun by the same command [default: synth/NAME, after the network]
           --json                  Print the summary as one JSON document on stdout
       -h, --help                  Print help (see more with '--help')
@@ -283,6 +293,8 @@ fn protocols_tell_their_options_and_folders() {
           --backbone <NAME>          The network of a file that does not say it
           --normalise <NAME>         How bytes become numbers where the file does not say it: 127.5, 128 or imagenet
           --batch-size <N>           Images per batch [default: 32]
+          --device <DEVICE>          What computes: auto, cpu or cuda:0 [default: auto]
+          --precision <NAME>         How exactly: tf32 and bf16 on a CUDA device, f64 on the CPU [default: f32] [possible values: f32, f64, tf32, bf16]
           --workers <N>              Threads that read images ahead [default: 2]
           --norm <NORM>              What the length of an image's embedding counts [default: kept] [possible values: kept, unit]
           --detector-score[=<BOOL>]  Multiply the embedding of an image by its detector's score [default: true] [possible values: true, false]
@@ -312,6 +324,8 @@ fn megaface_and_comparing_tell_their_options() {
           --backbone <NAME>       The network of a file that does not say it
           --normalise <NAME>      How bytes become numbers where the file does not say it: 127.5, 128 or imagenet
           --batch-size <N>        Images per batch [default: 32]
+          --device <DEVICE>       What computes: auto, cpu or cuda:0 [default: auto]
+          --precision <NAME>      How exactly: tf32 and bf16 on a CUDA device, f64 on the CPU [default: f32] [possible values: f32, f64, tf32, bf16]
           --workers <N>           Threads that read images ahead [default: 2]
           --refined               Leave out the faces that the lists of wrong ones in DIR name
           --write-features <DIR>  Write a feature file for each face into this folder; `--features` takes such a folder too

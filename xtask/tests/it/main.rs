@@ -9,6 +9,7 @@ mod bench;
 mod configuration;
 mod convert;
 mod data;
+mod device;
 mod embed;
 mod evaluation;
 mod export;

@@ -58,9 +58,11 @@ fn keys_and_values() {
     assert_snapshot!(complaint(&["data.nuisance=2.0"]), @"error: [data]: nuisance: expected 0 <= nuisance <= 1, got 2");
     assert_snapshot!(complaint(&["model.input_size=30"]), @"error: [model]: input_size: expected a multiple of 16 from 16 to 1024, got 30");
     assert_snapshot!(complaint(&["model.backbone=resnet50"]), @"error: --set: model.backbone: no backbone named `resnet50`; known: facenano, iresnet100, iresnet18, iresnet200, iresnet34, iresnet50, mobilefacenet, mobilefacenet_112x96, mobilefacenet_y1");
-    assert_snapshot!(complaint(&["device=cuda:0"]), @r#"error: device = "cuda:0": this build runs on the CPU only; set device = "cpu" or "auto", or use a build with the feature `cuda`"#);
+    if !arcface_core::device::HAS_CUDA {
+        assert_snapshot!(complaint(&["device=cuda:0"]), @r#"error: device = "cuda:0": this build runs on the CPU only; set device = "cpu" or "auto", or use a build with the feature `cuda`: cargo xtask-cuda"#);
+    }
     assert_snapshot!(complaint(&["device=gpu"]), @r#"error: --set: device: expected "auto", "cpu" or "cuda:0", got "gpu""#);
-    assert_snapshot!(complaint(&["precision=bf16"]), @"error: --set: precision: unknown variant `bf16`, expected `f32` or `f64`");
+    assert_snapshot!(complaint(&["precision=f16"]), @"error: --set: precision: unknown variant `f16`, expected one of `f32`, `f64`, `tf32`, `bf16`");
     assert_snapshot!(complaint(&["train.epochs"]), @"error: --set train.epochs: expected KEY=VALUE");
 }
 

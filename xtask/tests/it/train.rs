@@ -127,7 +127,7 @@ fn a_finished_run_goes_on_for_more_epochs_and_nothing_else() {
     succeed(&mut resume(folder.path(), "one", &["train.epochs=3"]));
     assert_eq!(json(folder.path().join("runs/one/summary.json"))["steps"], 18);
     let error = fail(&mut resume(folder.path(), "one", &["loss.margin=0.1"]));
-    insta::assert_snapshot!(error, @"error: --set loss.margin: a run goes on as it was configured; only train.epochs, device, data.workers may change. Start a new run for other values");
+    insta::assert_snapshot!(error, @"error: --set loss.margin: a run goes on as it was configured; only train.epochs, device, precision, data.workers may change. Start a new run for other values");
     let error = fail(&mut resume(folder.path(), "one", &["train.epochs=1"]));
     insta::assert_snapshot!(error, @"error: train.epochs: the run has come to step 18, 1 epochs end at step 6; expected more epochs");
     let error = fail(&mut resume(folder.path(), "two", &[]));

@@ -1,7 +1,7 @@
 //! A device as the operators use it: its stream, its compiled kernels, a way to launch them.
 //! Knows no operator.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::OnceLock;
@@ -9,8 +9,9 @@ use std::sync::OnceLock;
 use candle_core::cuda_backend::cudarc::driver::{CudaFunction, CudaStream, LaunchConfig, PushKernelArg};
 use candle_core::cuda_backend::cudarc::nvrtc::{CompileOptions, Ptx, compile_ptx_with_opts};
 use candle_core::cuda_backend::{CudaDevice, DeviceId};
-use candle_core::{CudaStorage, DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 
+use super::cudnn::Cudnn;
 use super::memory::{Fresh, Pointer};
 use crate::{Error, Result};
 
@@ -27,6 +28,8 @@ const SOURCES: [&str; 6] = [
 /// A device with its compiled kernels, of one thread.
 #[derive(Debug)]
 pub(super) struct Machine {
+    // It goes before what it stands on.
+    cudnn: OnceCell<Cudnn>,
     device: CudaDevice,
     stream: std::sync::Arc<CudaStream>,
     module: std::sync::Arc<candle_core::cuda_backend::cudarc::driver::CudaModule>,
@@ -59,17 +62,11 @@ impl Machine {
         }
     }
 
-    /// That of the device of `storage`.
-    pub(super) fn of_storage(storage: &CudaStorage) -> Result<Rc<Self>> {
-        use candle_core::backend::BackendStorage;
-        Self::of(storage.device())
-    }
-
     fn new(device: &CudaDevice) -> Result<Self> {
         let stream = device.cuda_stream();
         let (major, minor) = stream.context().compute_capability().map_err(driver)?;
         let module = stream.context().load_module(compiled(major, minor)?).map_err(driver)?;
-        Ok(Self { device: device.clone(), stream, module, functions: RefCell::default() })
+        Ok(Self { cudnn: OnceCell::new(), device: device.clone(), stream, module, functions: RefCell::default() })
     }
 
     pub(super) fn device(&self) -> &CudaDevice {
@@ -78,6 +75,21 @@ impl Machine {
 
     pub(super) fn stream(&self) -> &std::sync::Arc<CudaStream> {
         &self.stream
+    }
+
+    /// cuDNN on this device, begun when it is first asked for.
+    pub(super) fn cudnn(&self) -> Result<&Cudnn> {
+        if self.cudnn.get().is_none() {
+            let cudnn = Cudnn::new(self)?;
+            // Nothing was there a line before, and this is the only thread.
+            let _ = self.cudnn.set(cudnn);
+        }
+        self.cudnn.get().ok_or_else(|| Error::Invalid("cuDNN did not begin".to_owned()))
+    }
+
+    /// Makes this thread's calls of CUDA's libraries go to this device.
+    pub(super) fn bind(&self) -> Result<()> {
+        self.stream.context().bind_to_thread().map_err(driver)
     }
 
     /// Memory that nothing was written to yet.
@@ -104,18 +116,16 @@ impl Machine {
         let mut launch = self.stream.launch_builder(&function);
         for argument in arguments {
             match argument {
-                Argument::Pointer(Pointer(value)) => launch.arg(value),
                 Argument::U32(value) => launch.arg(value),
                 Argument::I32(value) => launch.arg(value),
-                Argument::U64(value) => launch.arg(value),
+                Argument::Pointer(Pointer(value)) | Argument::U64(value) => launch.arg(value),
                 Argument::F32(value) => launch.arg(value),
                 Argument::F64(value) => launch.arg(value),
             };
         }
         // SAFETY: as the caller says.
-        unsafe { launch.launch(shape.into()) }.map_err(|error| {
-            Error::Invalid(format!("kernel `{kernel}` on the CUDA device: {error} ({shape:?})"))
-        })?;
+        unsafe { launch.launch(shape.into()) }
+            .map_err(|error| Error::Invalid(format!("kernel `{kernel}` on the CUDA device: {error} ({shape:?})")))?;
         Ok(())
     }
 
@@ -191,7 +201,8 @@ impl From<Shape> for LaunchConfig {
 /// The kernels compiled for a compute capability, once a process.
 fn compiled(major: i32, minor: i32) -> Result<Ptx> {
     static COMPILED: OnceLock<std::sync::Mutex<BTreeMap<(i32, i32), Ptx>>> = OnceLock::new();
-    let mut known = COMPILED.get_or_init(std::sync::Mutex::default).lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut known =
+        COMPILED.get_or_init(std::sync::Mutex::default).lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if let Some(ptx) = known.get(&(major, minor)) {
         return Ok(ptx.clone());
     }

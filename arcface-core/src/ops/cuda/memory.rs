@@ -1,11 +1,12 @@
 //! Memory on a device: where the values of a tensor lie, and new memory that becomes a tensor.
 //! Knows no operator.
 
+use std::ffi::c_void;
 use std::rc::Rc;
 
 use candle_core::backend::BackendStorage;
 use candle_core::cuda_backend::cudarc::driver::DevicePtr;
-use candle_core::cuda_backend::{CudaDevice, CudaDType};
+use candle_core::cuda_backend::{CudaDType, CudaDevice};
 use candle_core::op::BackpropOp;
 use candle_core::{CudaStorage, DType, Layout, Shape, Storage, Tensor};
 use half::bf16;
@@ -23,6 +24,14 @@ impl Pointer {
     /// Whether vectors of 16 bytes may begin here.
     pub(super) fn is_aligned(self) -> bool {
         self.0.is_multiple_of(16)
+    }
+
+    pub(super) fn as_ptr(self) -> *const c_void {
+        self.0 as *const c_void
+    }
+
+    pub(super) fn as_mut_ptr(self) -> *mut c_void {
+        self.0 as *mut c_void
     }
 
     /// `bytes` further on.
@@ -63,7 +72,8 @@ pub(super) struct Held {
     dtype: DType,
     device: CudaDevice,
     /// What keeps them where they are, unless the caller does.
-    _owner: Owner,
+    #[allow(dead_code, reason = "held, not read")]
+    owner: Owner,
 }
 
 #[derive(Debug)]
@@ -85,7 +95,7 @@ impl Held {
             };
             Self::of_storage(storage, layout)?
         };
-        held._owner = Owner::Tensor(tensor);
+        held.owner = Owner::Tensor(tensor);
         Ok(held)
     }
 
@@ -93,15 +103,29 @@ impl Held {
     pub(super) fn of_storage(storage: &CudaStorage, layout: &Layout) -> Result<Self> {
         let (dtype, device) = (storage.dtype(), storage.device().clone());
         if layout.is_contiguous() {
-            return Ok(Self { pointer: pointer(storage, layout)?, dtype, device, _owner: Owner::Caller });
+            return Ok(Self { pointer: pointer(storage, layout)?, dtype, device, owner: Owner::Caller });
         }
         let Fresh { storage: mut copy, pointer } = Fresh::new(&device, dtype, layout.shape().elem_count())?;
         storage.copy_strided_src(&mut copy, 0, layout)?;
-        Ok(Self { pointer, dtype, device, _owner: Owner::Copy(copy) })
+        Ok(Self { pointer, dtype, device, owner: Owner::Copy(copy) })
+    }
+
+    /// Those that were written to new memory.
+    pub(super) fn of_fresh(Fresh { storage, pointer }: Fresh) -> Self {
+        let (dtype, device) = (storage.dtype(), storage.device().clone());
+        Self { pointer, dtype, device, owner: Owner::Copy(storage) }
     }
 
     pub(super) fn dtype(&self) -> DType {
         self.dtype
+    }
+
+    /// The same, if they are of `dtype`.
+    pub(super) fn of_type(self, what: &str, dtype: DType) -> Result<Self> {
+        if self.dtype == dtype {
+            return Ok(self);
+        }
+        Err(Error::value(what, format!("dtype {} on this device", dtype.as_str()), self.dtype.as_str()))
     }
 
     /// A copy of `count` values.

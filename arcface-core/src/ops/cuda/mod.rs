@@ -5,12 +5,24 @@
 //! still under way. Activations are f32 or bf16, parameters and statistics f32; sums over rows are f64 in the end and
 //! in a fixed order, so that the same input gives the same bytes.
 
+mod blas;
+pub(super) mod conv;
+mod cudnn;
+mod cudnn_algorithm;
+mod depthwise;
+pub(super) mod elementwise;
+pub(super) mod folded;
+pub(super) mod head;
+pub(super) mod linear;
 mod machine;
 mod memory;
 pub(super) mod normalise;
+pub(crate) mod optimise;
 mod rows;
 
-use candle_core::{CpuStorage, CudaStorage, Shape};
+use candle_core::{CpuStorage, CudaStorage, DType, Shape, Tensor};
+
+use crate::{Error, Result};
 
 /// What a `CustomOp` gives on either side.
 type Cpu = candle_core::Result<(CpuStorage, Shape)>;
@@ -19,4 +31,12 @@ type Cuda = candle_core::Result<(CudaStorage, Shape)>;
 /// The answer of an operator of a device to values that are not on one.
 fn not_here(operator: &str) -> Cpu {
     Err(candle_core::Error::Msg(format!("{operator}: expected all tensors on one CUDA device, got one on the CPU")))
+}
+
+/// That parameters are f32, whatever the activations are.
+fn check_parameter(what: &str, parameter: &Tensor) -> Result<()> {
+    match parameter.dtype() {
+        DType::F32 => Ok(()),
+        other => Err(Error::value(what, "dtype f32 on a CUDA device", other.as_str())),
+    }
 }

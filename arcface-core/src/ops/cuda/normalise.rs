@@ -4,11 +4,11 @@
 use candle_core::{CpuStorage, CudaStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Shape, Tensor};
 
 use super::machine::{self, Machine, arguments};
-use super::memory::{Fresh, Held, Pointer, address_of, held};
+use super::memory::{Fresh, Held, address_of, held};
 use super::rows::Rows;
+use super::{Cpu, Cuda, check_parameter, not_here};
 use crate::ops::batch_norm::BatchStatistics;
 use crate::ops::tape::{self, Made, Recorded, is_wanted};
-use super::{Cpu, Cuda, not_here};
 use crate::{Result, shape};
 
 /// Rows of a map: center, scale, shift, 1/√(σ² + ε), and what rounding took from the center.
@@ -41,6 +41,7 @@ pub(in crate::ops) fn given(
 }
 
 fn bent(x: &Tensor, affine: &Tensor, slope: Option<&Tensor>, bend: Bend) -> Result<Tensor> {
+    slope.map(|slope| check_parameter("slope", slope)).transpose()?;
     match slope {
         None => tape::apply2(x, affine, bend),
         Some(slope) => tape::apply3(x, affine, slope, bend),
@@ -49,7 +50,19 @@ fn bent(x: &Tensor, affine: &Tensor, slope: Option<&Tensor>, bend: Bend) -> Resu
 
 /// `PReLU` alone.
 pub(in crate::ops) fn prelu(x: &Tensor, slope: &Tensor) -> Result<Tensor> {
+    check_parameter("slope", slope)?;
     tape::apply2(x, slope, PRelu)
+}
+
+/// Scale and shift (2, C) of each channel as a map.
+pub(super) fn scaling(scale: &Tensor, shift: &Tensor) -> Result<Tensor> {
+    let zeros = scale.zeros_like()?;
+    Ok(Tensor::stack(&[&zeros, scale, shift, &zeros, &zeros], 0)?)
+}
+
+/// y = `PReLU`(x·scale + shift) of x (…, C), without a way back.
+pub(super) fn scaled(x: &Held, map: &Tensor, slope: &Tensor, dims: &[usize]) -> Result<Fresh> {
+    forward(x, Some(&Held::new(map)?), Some(&Held::new(slope)?), dims)
 }
 
 /// Mean and biased variance (2, C), differentiable.
@@ -66,6 +79,7 @@ pub(in crate::ops) fn observe(
     slope: Option<&Tensor>,
     eps: f64,
 ) -> Result<(Tensor, Tensor, Observer)> {
+    slope.map(|slope| check_parameter("slope", slope)).transpose()?;
     let map = given_map(running, affine, eps)?;
     let (statistics, _) = moments(x, None)?;
     let slope = slope.map(Tensor::detach);
@@ -107,6 +121,7 @@ impl Observer {
 
 /// Statistics (2, C) of `x` and, with γ, β and ε, the map by them.
 fn moments(x: &Tensor, norm: Option<(&Tensor, f64)>) -> Result<(Tensor, Tensor)> {
+    norm.map(|(affine, _)| check_parameter("affine", affine)).transpose()?;
     let (rows, channels) = shape::rows_and_channels(x, "x")?;
     let (machine, at) = (Machine::of_tensor(x)?, Held::new(x)?);
     let [affine] = held([norm.map(|(affine, _)| affine)])?;
@@ -137,6 +152,8 @@ fn moments(x: &Tensor, norm: Option<(&Tensor, f64)>) -> Result<(Tensor, Tensor)>
 }
 
 fn given_map(statistics: &Tensor, affine: &Tensor, eps: f64) -> Result<Tensor> {
+    check_parameter("statistics", statistics)?;
+    check_parameter("affine", affine)?;
     let (machine, channels) = (Machine::of_tensor(statistics)?, statistics.dim(1)?);
     let (statistics, affine) = (Held::new(statistics)?, Held::new(affine)?);
     let map = machine.fresh(DType::F32, MAP * channels)?;
@@ -183,7 +200,8 @@ fn backward(
     mix: Option<&Tensor>,
 ) -> Result<Tensor> {
     let (rows, channels) = shape::rows_and_channels(x, "x")?;
-    let (machine, at, dy) = (Machine::of_tensor(x)?, Held::new(x)?, Held::new(dy)?);
+    let (machine, at) = (Machine::of_tensor(x)?, Held::new(x)?);
+    let dy = Held::new(dy)?.of_type("gradient", x.dtype())?;
     let [map, slope, mix] = held([map, slope, mix])?;
     let dx = machine.fresh(x.dtype(), rows * channels)?;
     let cut = Rows::new(rows, channels, x.dtype(), &[at.pointer, dy.pointer, dx.pointer])?;
@@ -219,7 +237,8 @@ struct Slopes {
 
 fn slopes(x: &Tensor, dy: &Tensor, map: Option<&Tensor>, slope: Option<&Tensor>, moves: bool) -> Result<Slopes> {
     let (rows, channels) = shape::rows_and_channels(x, "x")?;
-    let (machine, at, dy) = (Machine::of_tensor(x)?, Held::new(x)?, Held::new(dy)?);
+    let (machine, at) = (Machine::of_tensor(x)?, Held::new(x)?);
+    let dy = Held::new(dy)?.of_type("gradient", x.dtype())?;
     let [map, slope] = held([map, slope])?;
     let cut = Rows::new(rows, channels, x.dtype(), &[at.pointer, dy.pointer])?;
     let parts = machine.fresh(DType::F64, cut.blocks() as usize * 3 * channels)?;
@@ -410,7 +429,10 @@ impl CustomOp1 for Statistics {
         let (rows, channels) = shape::rows_and_channels(x, "x")?;
         let gradient = dy.to_dtype(DType::F32)?.affine(1.0 / rows as f64, 0.0)?;
         let zeros = Tensor::zeros(channels, DType::F32, x.device())?;
-        let map = Tensor::stack(&[&self.0.get(0)?, &gradient.get(1)?.affine(2.0, 0.0)?, &gradient.get(0)?, &zeros, &zeros], 0)?;
+        let map = Tensor::stack(
+            &[&self.0.get(0)?, &gradient.get(1)?.affine(2.0, 0.0)?, &gradient.get(0)?, &zeros, &zeros],
+            0,
+        )?;
         let (map, x_held) = (Held::new(&map)?, Held::new(x)?);
         Ok(Some(forward(&x_held, Some(&map), None, x.dims())?.into_tensor(x.shape())))
     }

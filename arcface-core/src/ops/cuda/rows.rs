@@ -17,6 +17,7 @@ const ROWS: std::ops::RangeInclusive<usize> = 4..=64;
 
 /// Activations (rows, channels) cut into blocks of whole rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::struct_field_names, reason = "the words of the kernels")]
 pub(super) struct Rows {
     pub(super) rows: u32,
     pub(super) channels: u32,
@@ -101,7 +102,8 @@ mod tests {
 
     #[test]
     fn vectors_need_whole_channels_and_whole_addresses() {
-        let kernel = |channels, address| Rows::new(4, channels, DType::BF16, &[Pointer(address)]).unwrap().kernel("bend");
+        let kernel =
+            |channels, address| Rows::new(4, channels, DType::BF16, &[Pointer(address)]).unwrap().kernel("bend");
         assert_eq!([kernel(64, 32), kernel(64, 34), kernel(12, 32)], ["bend_bf16x8", "bend_bf16", "bend_bf16"]);
     }
 }

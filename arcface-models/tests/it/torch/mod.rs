@@ -126,7 +126,7 @@ fn a_network_in_torch_s_form_speaks_for_itself() {
     let state = network.state_dict().unwrap();
     let tensors: Vec<(&str, &Tensor)> = state.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
     save_torch(&path, &tensors, &metadata.to_map()).unwrap();
-    let (loaded, found) = Backbone::load(&path, DType::F32).unwrap();
+    let (loaded, found) = Backbone::load(&path, DType::F32, &Device::Cpu).unwrap();
     assert_eq!(found, metadata);
     let loaded = loaded.state_dict().unwrap();
     assert!(state.iter().all(|(name, tensor)| values(tensor) == values(&loaded[name])));

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use arcface_core::candle::{DType, Tensor, Var};
+use arcface_core::candle::{Tensor, Var};
 use arcface_core::optim::Optimizer;
 use arcface_data::{Batch, Loader};
 use arcface_losses::Objective;
@@ -14,9 +14,11 @@ use arcface_synth::{Distance, Inversion, InversionConfig, Targets};
 
 use super::protocol::Task;
 use crate::config::{Chosen, Config};
+use crate::host::Computer;
 use crate::trainer::{self, Outcome, Trainer};
+use crate::upload::Uploaded;
 use crate::verify::{Presentation, image_tensor};
-use crate::{host, sources, train};
+use crate::{sources, train};
 
 /// Steps of a training that does not come to its end.
 const TOTAL: u64 = 1 << 40;
@@ -50,29 +52,54 @@ pub(super) fn prepare(task: &Task) -> anyhow::Result<Box<dyn Job>> {
 /// Steps of [`Trainer`] on one batch.
 struct Training {
     trainer: Trainer,
-    batch: Batch,
+    batch: Input,
+    items: u64,
     step: u64,
+}
+
+/// A batch where the other sides have it too: they bring none to a device, over and over.
+enum Input {
+    Host(Batch),
+    Device(Uploaded),
 }
 
 impl Training {
     fn new(config: &Config, classes: usize) -> anyhow::Result<Self> {
         let batch = batch(config.train.batch_size, config.model.input_size, classes);
-        Ok(Self { trainer: Trainer::new(config, classes, TOTAL)?, batch, step: 0 })
+        let mut trainer = Trainer::new(config, classes, TOTAL)?;
+        let items = batch.labels.len() as u64;
+        let on_cpu = trainer.computer.device.is_cpu();
+        let batch = if on_cpu { Input::Host(batch) } else { Input::Device(trainer.upload(batch)?) };
+        Ok(Self { trainer, batch, items, step: 0 })
+    }
+
+    fn step(&mut self) -> anyhow::Result<(Outcome, Duration)> {
+        let step = self.step;
+        match &self.batch {
+            Input::Host(batch) => {
+                let batch = vec![Batch { step, ..batch.clone() }];
+                let start = Instant::now();
+                Ok((self.trainer.step(step, TOTAL, batch)?, start.elapsed()))
+            }
+            Input::Device(batch) => {
+                let batch = vec![Uploaded { step, ..batch.clone() }];
+                let start = Instant::now();
+                Ok((self.trainer.step_on(step, TOTAL, batch)?, start.elapsed()))
+            }
+        }
     }
 }
 
 impl Job for Training {
     fn items(&self) -> u64 {
-        self.batch.labels.len() as u64
+        self.items
     }
 
     fn repeat(&mut self, times: u64) -> anyhow::Result<Duration> {
         let mut spent = Duration::ZERO;
         for _ in 0..times {
-            let batch = vec![Batch { step: self.step, ..self.batch.clone() }];
-            let start = Instant::now();
-            let outcome = self.trainer.step(self.step, TOTAL, batch)?;
-            spent += start.elapsed();
+            let (outcome, took) = self.step()?;
+            spent += took;
             if let Outcome::Skipped(why) = outcome {
                 bail!("step {}: {why}; choose a smaller learning rate", self.step);
             }
@@ -87,13 +114,18 @@ struct Embedding {
     network: Inference,
     presentation: Presentation,
     images: Vec<f32>,
+    /// The same where the other sides have them too, if that is not the host.
+    on_device: Option<Tensor>,
 }
 
 impl Embedding {
     fn new(config: &Config) -> anyhow::Result<Self> {
         let presentation = train::presentation(config);
         let images = pixels(presentation.batch_size, presentation.image_size);
-        Ok(Self { network: trainer::backbone(config)?.inference()?, presentation, images })
+        let network = trainer::backbone(config)?.inference()?;
+        let upload = || image_tensor(images.clone(), presentation.image_size, network.dtype(), network.device());
+        let on_device = (!network.device().is_cpu()).then(upload).transpose()?;
+        Ok(Self { network, presentation, images, on_device })
     }
 }
 
@@ -105,6 +137,10 @@ impl Job for Embedding {
     fn repeat(&mut self, times: u64) -> anyhow::Result<Duration> {
         let mut spent = Duration::ZERO;
         for _ in 0..times {
+            if let Some(images) = &self.on_device {
+                black_box(self.network.forward(images)?);
+                continue;
+            }
             let images = self.images.clone();
             let start = Instant::now();
             black_box(self.presentation.embed(&self.network, images)?);
@@ -129,7 +165,7 @@ impl Head {
         let size = trainer::backbone_config(config).embedding_size;
         let objective = trainer::objective(config, classes, size)?;
         let batch = config.train.batch_size;
-        let embeddings = Tensor::from_vec(numbers(batch * size), (batch, size), &host::device(config.device)?)?;
+        let embeddings = Tensor::from_vec(numbers(batch * size), (batch, size), &Computer::of(config)?.device)?;
         Ok(Self {
             optimizer: trainer::optimizer(config, objective.parameters())?,
             embeddings: Var::from_tensor(&embeddings.to_dtype(objective.parameters().dtype())?)?,
@@ -179,7 +215,8 @@ impl Inverting {
     fn new(config: &Config, inversion: &InversionConfig) -> anyhow::Result<Self> {
         let backbone = trainer::backbone(config)?;
         let (count, size) = (config.eval.batch_size, config.model.input_size);
-        let noise = image_tensor(pixels(count, size), size, DType::F32)?;
+        let parameters = backbone.parameters();
+        let noise = image_tensor(pixels(count, size), size, parameters.dtype(), parameters.device())?;
         let targets = Targets::new(&backbone.forward(&noise, Mode::Eval)?, Distance::Euclidean)?;
         let inversion = InversionConfig { steps: TOTAL, coarse: Vec::new(), ..inversion.clone() };
         Ok(Self { inversion: Inversion::new(&inversion, 0, count, size)?, backbone, targets })

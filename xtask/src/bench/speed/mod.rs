@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -24,10 +24,12 @@ use self::faces::DrawnFaces;
 use self::figures::Row;
 use self::measure::{Measure, Measured, Sides};
 use self::protocol::Side;
-use self::work::{Choice, Work};
+use self::work::{Asked, Choice, Work};
 use super::peer::Peer;
 use super::scratch::Scratch;
 use crate::cli::PeerArguments;
+use crate::config::DeviceChoice;
+use crate::host::Computer;
 use crate::output;
 
 /// What the script imports whatever it does.
@@ -59,7 +61,12 @@ struct Measurements {
 /// If there is no PyTorch, a side fails, or with `--check` a figure misses its least.
 pub(super) fn run(arguments: &PeerArguments) -> anyhow::Result<()> {
     let choice = if arguments.quick { Choice::Quick } else { Choice::Full };
-    let works = work::choose(choice, &arguments.only)?;
+    let works = work::choose(arguments.device, choice, &arguments.only)?;
+    let asked = asked(arguments);
+    if asked.device == DeviceChoice::Auto {
+        bail!("--device auto: expected cpu or cuda:0, as all sides are to compute on the same");
+    }
+    Computer::open(asked.device, asked.precision())?;
     let peer = Peer::find(&MODULES)?;
     let scratch = Scratch::new(None)?;
     let busy = machine::busy();
@@ -81,7 +88,10 @@ pub(super) fn run(arguments: &PeerArguments) -> anyhow::Result<()> {
 impl Report {
     fn add(&mut self, work: &Work, arguments: &PeerArguments, peer: &Peer, scratch: &Scratch) -> anyhow::Result<()> {
         let faces = work.drawn().map(|drawn| DrawnFaces::in_folder(scratch.path(), drawn)).transpose()?;
-        let task = work.task(&arguments.set, faces.as_ref()).with_context(|| work.name.to_owned())?;
+        let task = work.task(&asked(arguments), faces.as_ref()).with_context(|| work.name.to_owned())?;
+        if !arguments.batch.is_empty() && !arguments.batch.contains(&task.batch()) {
+            return Ok(());
+        }
         let measure = Measure {
             command: &|side| command(side, arguments.threads.get(), peer, scratch.path()),
             threads: arguments.threads.get(),
@@ -92,7 +102,10 @@ impl Report {
         let is_asked = |name: &str| arguments.only.is_empty() || arguments.only.iter().any(|only| only == name);
         for target in work.targets.iter().filter(|target| is_asked(target.name)) {
             match Row::new(target, &task, &measured) {
-                Some(row) => self.rows.push(row),
+                Some(row) => {
+                    eprint!("{}", table::rows(std::slice::from_ref(&row)));
+                    self.rows.push(row);
+                }
                 None => self.notes.push(format!("{}: the system does not tell the peak memory", target.name)),
             }
         }
@@ -107,6 +120,8 @@ impl Report {
         json!({
             "processor": machine::processor(),
             "threads": arguments.threads,
+            "device": arguments.device,
+            "precision": asked(arguments).precision(),
             "date": machine::today(),
             "versions": self.versions,
             "rows": self.rows,
@@ -128,6 +143,11 @@ impl Report {
             notes.concat()
         )
     }
+}
+
+fn asked(arguments: &PeerArguments) -> Asked<'_> {
+    let PeerArguments { device, precision, classes, set, .. } = arguments;
+    Asked { device: *device, precision: *precision, classes: classes.map(usize::from), set }
 }
 
 /// The process of a side.

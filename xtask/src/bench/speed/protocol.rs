@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use arcface_synth::InversionConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::config::Config;
+use crate::config::{Config, DeviceChoice};
 
 /// Who does a work, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +19,10 @@ pub(super) enum Side {
     Torch,
     /// PyTorch with its memory format `channels_last`.
     TorchChannelsLast,
+    /// PyTorch as insightface trains: images (B, C, H, W), autocast to fp16, its losses scaled.
+    TorchHalf,
+    /// PyTorch at its best on a CUDA device: autocast to bf16, `channels_last`, `torch.compile`, a fused optimiser.
+    TorchCompiled,
     /// ONNX Runtime on what PyTorch exports.
     OnnxRuntime,
     /// PyTorch's `DataLoader`, decoding with Pillow.
@@ -94,6 +98,8 @@ impl Side {
             Self::Ours => "ours",
             Self::Torch => "PyTorch",
             Self::TorchChannelsLast => "PyTorch, channels last",
+            Self::TorchHalf => "PyTorch, fp16",
+            Self::TorchCompiled => "PyTorch, bf16, compiled",
             Self::OnnxRuntime => "ONNX Runtime",
             Self::Pillow => "PyTorch, Pillow",
             Self::OpenCv => "PyTorch, OpenCV",
@@ -104,11 +110,35 @@ impl Side {
 impl Task {
     /// All who can do it, ours first.
     pub(super) fn sides(&self) -> &'static [Side] {
+        if matches!(self.config().device, DeviceChoice::Cuda(_)) {
+            return &[Side::Ours, Side::TorchHalf, Side::TorchCompiled];
+        }
         match self {
             Self::Training { .. } | Self::Inversion { .. } => &[Side::Ours, Side::Torch, Side::TorchChannelsLast],
             Self::Inference { .. } => &[Side::Ours, Side::Torch, Side::TorchChannelsLast, Side::OnnxRuntime],
             Self::Head { .. } => &[Side::Ours, Side::Torch],
             Self::Loading { .. } => &[Side::Ours, Side::Pillow, Side::OpenCv],
+        }
+    }
+
+    /// What it is made of.
+    pub(super) fn config(&self) -> &Config {
+        match self {
+            Self::Training { config, .. }
+            | Self::Inference { config }
+            | Self::Head { config, .. }
+            | Self::Inversion { config, .. }
+            | Self::Loading { config, .. } => config,
+        }
+    }
+
+    /// Images, or embeddings, that are worked on together.
+    pub(super) fn batch(&self) -> usize {
+        match self {
+            Self::Training { config, .. } | Self::Head { config, .. } | Self::Loading { config, .. } => {
+                config.train.batch_size
+            }
+            Self::Inference { config } | Self::Inversion { config, .. } => config.eval.batch_size,
         }
     }
 }

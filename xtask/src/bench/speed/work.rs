@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::faces::DrawnFaces;
 use super::protocol::Task;
 use crate::cli::ConfigArguments;
-use crate::config;
+use crate::config::{self, DeviceChoice, Precision};
 
 /// One work, done in turns by all sides.
 #[derive(Debug, Clone, Copy)]
@@ -113,6 +113,125 @@ const TRAINING: Kind = Kind::Training { classes: 1000 };
 const FACES: Kind = Kind::Loading(Drawn { identities: 128, images_per_identity: 32, image_size: 112 });
 const FEW_FACES: Kind = Kind::Loading(Drawn { identities: 4, images_per_identity: 4, image_size: 32 });
 const HEAD_MEMORY: Option<Bounds> = Some(Bounds { least: 64.0, goal: 16.0 });
+
+/// Works on a CUDA device; batches of 512 one side after the other, as memory would not hold all.
+const CUDA_WORKS: [Work; 16] = [
+    on_cuda(
+        "train-iresnet50-128",
+        MANY,
+        &["model.backbone=iresnet50", "train.batch_size=128"],
+        &[speed("train-iresnet50-128", 1.0, 1.5), memory("memory-iresnet50-128")],
+    ),
+    on_cuda(
+        "train-mobilefacenet-128",
+        MANY,
+        &["model.backbone=mobilefacenet", "train.batch_size=128"],
+        &[speed("train-mobilefacenet-128", 1.2, 2.0), memory("memory-mobilefacenet-128")],
+    ),
+    on_cuda(
+        "infer-iresnet50-128",
+        Kind::Inference,
+        &["model.backbone=iresnet50", "eval.batch_size=128"],
+        &[speed("infer-iresnet50-128", 1.0, 1.5)],
+    ),
+    on_cuda(
+        "infer-mobilefacenet-128",
+        Kind::Inference,
+        &["model.backbone=mobilefacenet", "eval.batch_size=128"],
+        &[speed("infer-mobilefacenet-128", 1.0, 1.5)],
+    ),
+    Work {
+        turns: Turns::OneAfterTheOther,
+        extent: Extent::Full,
+        ..on_cuda(
+            "head-1000000-512",
+            Kind::Head { classes: 1_000_000 },
+            &["train.batch_size=512", "model.embedding_size=512"],
+            &[
+                speed("head-1000000-512", 1.5, 3.0),
+                // Half of a matrix (B, C) in f32, which is never made.
+                Target {
+                    name: "head-1000000-512-memory",
+                    figure: Figure::ExtraMemory,
+                    bounds: Some(Bounds { least: 1024.0, goal: 256.0 }),
+                },
+            ],
+        )
+    },
+    Work {
+        extent: Extent::Full,
+        ..on_cuda(
+            "train-iresnet100-128",
+            MANY,
+            &["model.backbone=iresnet100", "train.batch_size=128"],
+            &[speed("train-iresnet100-128", 1.0, 1.5), memory("memory-iresnet100-128")],
+        )
+    },
+    Work {
+        extent: Extent::Full,
+        ..on_cuda(
+            "infer-iresnet100-128",
+            Kind::Inference,
+            &["model.backbone=iresnet100", "eval.batch_size=128"],
+            &[speed("infer-iresnet100-128", 1.0, 1.5)],
+        )
+    },
+    large(
+        "train-iresnet50-512",
+        &["model.backbone=iresnet50", "train.batch_size=512"],
+        &[speed("train-iresnet50-512", 1.0, 1.5), memory("memory-iresnet50-512")],
+    ),
+    large(
+        "train-mobilefacenet-512",
+        &["model.backbone=mobilefacenet", "train.batch_size=512"],
+        &[speed("train-mobilefacenet-512", 1.2, 2.0), memory("memory-mobilefacenet-512")],
+    ),
+    large(
+        "train-iresnet100-512",
+        &["model.backbone=iresnet100", "train.batch_size=512"],
+        &[speed("train-iresnet100-512", 1.0, 1.5), memory("memory-iresnet100-512")],
+    ),
+    trial("trial-train", Kind::Training { classes: 10 }, &SMALL, &[free("trial-train")]),
+    trial("trial-infer", Kind::Inference, &SMALL, &[free("trial-infer")]),
+    trial("trial-head", Kind::Head { classes: 1000 }, &SMALL, &[free("trial-head")]),
+    trial(
+        "trial-iresnet18",
+        Kind::Training { classes: 10 },
+        &["model.backbone=iresnet18", "model.input_size=32", "train.batch_size=4"],
+        &[free("trial-iresnet18")],
+    ),
+    trial(
+        "trial-mobilefacenet",
+        Kind::Training { classes: 10 },
+        &["model.backbone=mobilefacenet", "model.input_size=32", "train.batch_size=4"],
+        &[free("trial-mobilefacenet")],
+    ),
+    trial(
+        "trial-infer-mobilefacenet",
+        Kind::Inference,
+        &["model.backbone=mobilefacenet", "model.input_size=32", "eval.batch_size=4"],
+        &[free("trial-infer-mobilefacenet")],
+    ),
+];
+
+/// The classes of a training on a CUDA device.
+const MANY: Kind = Kind::Training { classes: 100_000 };
+const SMALL: [&str; 3] = ["train.batch_size=4", "eval.batch_size=4", "model.input_size=32"];
+
+/// A work on a CUDA device, all sides in turns.
+const fn on_cuda(name: &'static str, kind: Kind, set: &'static [&'static str], targets: &'static [Target]) -> Work {
+    Work { name, kind, set, turns: Turns::Alternating, extent: Extent::Quick, targets }
+}
+
+/// A training of large batches.
+const fn large(name: &'static str, set: &'static [&'static str], targets: &'static [Target]) -> Work {
+    Work { name, kind: MANY, set, turns: Turns::OneAfterTheOther, extent: Extent::Full, targets }
+}
+
+/// At most as much memory as PyTorch.
+const fn memory(name: &'static str) -> Target {
+    Target { name, figure: Figure::Memory, bounds: Some(Bounds { least: 1.0, goal: 0.8 }) }
+}
 
 const WORKS: [Work; 19] = [
     Work {
@@ -218,6 +337,25 @@ const fn free(name: &'static str) -> Target {
     Target { name, figure: Figure::Speed, bounds: None }
 }
 
+/// What the user asks of all works.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) device: DeviceChoice,
+    pub(super) precision: Option<Precision>,
+    /// Of trainings.
+    pub(super) classes: Option<usize>,
+    /// Values over the works' own.
+    pub(super) set: &'a [String],
+}
+
+impl Asked<'_> {
+    /// Where nothing is said, bf16 on a CUDA device and f32 on the CPU.
+    pub(super) fn precision(&self) -> Precision {
+        let is_cuda = matches!(self.device, DeviceChoice::Cuda(_));
+        self.precision.unwrap_or(if is_cuda { Precision::Bf16 } else { Precision::F32 })
+    }
+}
+
 /// How much is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Choice {
@@ -227,12 +365,13 @@ pub(super) enum Choice {
     Quick,
 }
 
-/// The works of `choice`, or those with a figure that `only` names.
+/// The works of `choice` on `device`, or those with a figure that `only` names.
 ///
 /// # Errors
 /// If a name is unknown.
-pub(super) fn choose(choice: Choice, only: &[String]) -> anyhow::Result<Vec<&'static Work>> {
-    let known = || WORKS.iter().flat_map(|work| work.targets).map(|target| target.name);
+pub(super) fn choose(device: DeviceChoice, choice: Choice, only: &[String]) -> anyhow::Result<Vec<&'static Work>> {
+    let works: &[Work] = if matches!(device, DeviceChoice::Cuda(_)) { &CUDA_WORKS } else { &WORKS };
+    let known = || works.iter().flat_map(|work| work.targets).map(|target| target.name);
     if let Some(name) = only.iter().find(|name| known().all(|known| known != **name)) {
         bail!("--only {name}: no work of that name; known: {}", known().collect::<Vec<_>>().join(", "));
     }
@@ -244,7 +383,7 @@ pub(super) fn choose(choice: Choice, only: &[String]) -> anyhow::Result<Vec<&'st
         [] => in_extent(work),
         only => work.targets.iter().any(|target| only.iter().any(|name| name == target.name)),
     };
-    Ok(WORKS.iter().filter(wanted).collect())
+    Ok(works.iter().filter(wanted).collect())
 }
 
 impl Work {
@@ -256,17 +395,25 @@ impl Work {
         }
     }
 
-    /// What all sides are told, `set` over the work's own values; `faces` holds the drawn faces.
+    /// What all sides are told, `asked` over the work's own values; `faces` holds the drawn faces.
     ///
     /// # Errors
     /// If a value is wrong.
-    pub(super) fn task(&self, set: &[String], faces: Option<&DrawnFaces>) -> anyhow::Result<Task> {
+    pub(super) fn task(&self, asked: &Asked<'_>, faces: Option<&DrawnFaces>) -> anyhow::Result<Task> {
         let path = faces.map(|faces| if self.reads_records() { &faces.record } else { &faces.folder });
         let path = path.map(|path| format!("data.path={}", toml::Value::from(path.display().to_string())));
         let own = COMMON.iter().chain(self.set).map(ToString::to_string);
-        let set = own.chain(path).chain(set.iter().cloned()).collect();
+        let computer = [format!("device={}", asked.device), format!("precision={}", asked.precision().name())];
+        let set = own.chain(path).chain(computer).chain(asked.set.iter().cloned()).collect();
         let config = Box::new(config::choose(&ConfigArguments { config: None, set })?.config);
-        Ok(match self.kind {
+        if config.device != asked.device {
+            bail!("--set device: expected none; --device says what computes");
+        }
+        let kind = match (self.kind, asked.classes) {
+            (Kind::Training { .. }, Some(classes)) => Kind::Training { classes },
+            (kind, _) => kind,
+        };
+        Ok(match kind {
             Kind::Training { classes } => Task::Training { config, classes },
             Kind::Inference => Task::Inference { config },
             Kind::Head { classes } => Task::Head { config, classes },
@@ -285,27 +432,59 @@ impl Work {
 
 #[cfg(test)]
 mod tests {
+    use super::super::protocol::Side;
     use super::*;
 
     fn names(choice: Choice, only: &[&str]) -> Vec<&'static str> {
         let only: Vec<String> = only.iter().map(ToString::to_string).collect();
-        choose(choice, &only).unwrap().iter().map(|work| work.name).collect()
+        choose(DeviceChoice::Cpu, choice, &only).unwrap().iter().map(|work| work.name).collect()
     }
+
+    const NOTHING: Asked<'_> = Asked { device: DeviceChoice::Cpu, precision: None, classes: None, set: &[] };
 
     #[test]
     fn every_work_is_a_configuration() {
         for work in &WORKS {
             let faces = work.drawn().map(|_| DrawnFaces { folder: "faces".into(), record: "faces.rec".into() });
-            assert!(work.task(&[], faces.as_ref()).is_ok(), "{}: {:?}", work.name, work.task(&[], faces.as_ref()));
+            let task = work.task(&NOTHING, faces.as_ref());
+            assert!(task.is_ok(), "{}: {task:?}", work.name);
             assert!(work.targets.iter().any(|target| target.name == work.name), "{}", work.name);
         }
+    }
+
+    #[test]
+    fn every_work_on_cuda_is_one_beside_pytorch_alone() {
+        let asked = Asked { device: DeviceChoice::Cuda(1), classes: Some(7), ..NOTHING };
+        for work in &CUDA_WORKS {
+            let task = work.task(&asked, None).unwrap();
+            assert_eq!(task.sides(), [Side::Ours, Side::TorchHalf, Side::TorchCompiled], "{}", work.name);
+            assert_eq!(
+                (task.config().device, task.config().precision),
+                (asked.device, Precision::Bf16),
+                "{}",
+                work.name
+            );
+            assert!(work.targets.iter().any(|target| target.name == work.name), "{}", work.name);
+            assert!(!matches!(task, Task::Training { classes, .. } if classes != 7), "{}", work.name);
+        }
+        let only = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let chosen = |choice, names: &[&str]| choose(asked.device, choice, &only(names)).unwrap().len();
+        assert_eq!([chosen(Choice::Full, &[]), chosen(Choice::Quick, &[])], [10, 4]);
+        assert_eq!(chosen(Choice::Quick, &["memory-iresnet50-512", "trial-head"]), 2);
+    }
+
+    #[test]
+    fn the_device_has_a_flag_of_its_own() {
+        let set = ["device=cuda:0".to_owned()];
+        let error = WORKS[0].task(&Asked { set: &set, ..NOTHING }, None).unwrap_err();
+        insta::assert_snapshot!(error, @"--set device: expected none; --device says what computes");
     }
 
     #[test]
     fn a_record_is_ours_and_its_folder_the_peers() {
         let work = WORKS.iter().find(|work| work.name == "loader-record").unwrap();
         let faces = DrawnFaces { folder: "a \"b\"".into(), record: "c.rec".into() };
-        let Task::Loading { config, folder } = work.task(&[], Some(&faces)).unwrap() else { panic!() };
+        let Task::Loading { config, folder } = work.task(&NOTHING, Some(&faces)).unwrap() else { panic!() };
         assert_eq!((config.data.path.unwrap(), folder), (faces.record, faces.folder));
     }
 
@@ -322,9 +501,8 @@ mod tests {
     #[test]
     fn values_of_the_user_come_last() {
         let work = &WORKS[0];
-        let Task::Training { config, .. } = work.task(&["train.batch_size=3".to_owned()], None).unwrap() else {
-            panic!()
-        };
+        let set = ["train.batch_size=3".to_owned()];
+        let Task::Training { config, .. } = work.task(&Asked { set: &set, ..NOTHING }, None).unwrap() else { panic!() };
         assert_eq!(config.train.batch_size, 3);
     }
 }

@@ -1,14 +1,15 @@
 //! `cargo xtask bench worker`: our side, which reads commands on stdin and answers on stdout, a line each.
 //! Knows no other side and no round; it does what it is told, and says how long that took.
 
-use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
+use std::time::Instant;
 
 use anyhow::{Context, bail};
+use arcface_core::device;
 
 use super::jobs::{self, Job};
 use super::protocol::{Answer, Ran, Ready, Request, Side};
-use crate::host;
+use crate::host::{self, Computer};
 
 /// Works until there are no more commands.
 ///
@@ -28,15 +29,43 @@ fn serve(requests: impl BufRead, mut answers: impl Write) -> anyhow::Result<()> 
     Ok(())
 }
 
-fn answer(line: &str, job: &mut Option<Box<dyn Job>>) -> anyhow::Result<Answer> {
+/// A job, and what computes it.
+struct Working {
+    job: Box<dyn Job>,
+    computer: Computer,
+}
+
+impl Working {
+    /// Does it so many times; a device has done all of it by then.
+    fn run(&mut self, repetitions: u64) -> anyhow::Result<Ran> {
+        let device = &self.computer.device;
+        device.synchronize()?;
+        let start = Instant::now();
+        let spent = self.job.repeat(repetitions)?;
+        device.synchronize()?;
+        let spent = if device.is_cpu() { spent } else { start.elapsed() };
+        Ok(Ran { seconds: spent.as_secs_f64(), peak_bytes: peak_bytes(&self.computer) })
+    }
+}
+
+/// The most memory that was ever held: of the process on the CPU, of its tensors on another device.
+fn peak_bytes(computer: &Computer) -> Option<u64> {
+    if computer.device.is_cpu() { host::peak_memory_bytes() } else { device::peak_bytes(&computer.device) }
+}
+
+fn answer(line: &str, job: &mut Option<Working>) -> anyhow::Result<Answer> {
     let request = serde_json::from_str(line).with_context(|| format!("expected a command in JSON, got `{line}`"))?;
     match (request, job.as_mut()) {
         (Request::Prepare { side: Side::Ours, threads, task }, None) => {
-            let peak_bytes = host::peak_memory_bytes();
+            let computer = Computer::of(task.config())?;
+            // Before anything lies on a device, its driver has no peak to tell.
+            let before = if computer.device.is_cpu() { None } else { Some(0) };
+            let peak_bytes = peak_bytes(&computer).or(before);
             use_threads(threads)?;
             let prepared = jobs::prepare(&task)?;
-            let ready = Ready { items: prepared.items(), peak_bytes, versions: BTreeMap::new() };
-            *job = Some(prepared);
+            let versions = computer.words().map(|words| ("ours".to_owned(), words));
+            let ready = Ready { items: prepared.items(), peak_bytes, versions: versions.into_iter().collect() };
+            *job = Some(Working { job: prepared, computer });
             Ok(Answer::Ready(ready))
         }
         (Request::Prepare { side: Side::Ours, .. }, Some(_)) => {
@@ -44,10 +73,7 @@ fn answer(line: &str, job: &mut Option<Box<dyn Job>>) -> anyhow::Result<Answer> 
         }
         (Request::Prepare { side, .. }, _) => bail!("side: expected `ours`, got `{side:?}`"),
         (Request::Run { .. }, None) => bail!("run: expected `prepare` before"),
-        (Request::Run { repetitions }, Some(job)) => {
-            let seconds = job.repeat(repetitions)?.as_secs_f64();
-            Ok(Answer::Ran(Ran { seconds, peak_bytes: host::peak_memory_bytes() }))
-        }
+        (Request::Run { repetitions }, Some(job)) => Ok(Answer::Ran(job.run(repetitions)?)),
     }
 }
 
