@@ -22,7 +22,7 @@ impl Default for ConvConfig {
 }
 
 /// The sizes of a convolution, proven to fit each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Geometry {
     pub(crate) batch: usize,
     /// Input.

@@ -32,7 +32,7 @@ pub fn uses_tf32() -> bool {
 
 /// How factors of f32 are multiplied.
 #[cfg(feature = "cuda")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Math {
     F32,
     Tf32,

@@ -127,5 +127,5 @@ FOR_ALL(COMPARE, ge, x >= y)
         Layout at = layout(rank, info, 0), at_yes = layout(rank, info, 1), at_no = layout(rank, info, 2);              \
         EACH(i, numel) out[i] = ids[at[i]] ? yes[at_yes[i]] : no[at_no[i]];                                            \
     }
-#define WHERES(T) WHERE(T, u8) WHERE(T, u32) WHERE(T, i64)
-FOR_ALL(WHERES)
+#define SELECTIONS(T) WHERE(T, u8) WHERE(T, u32) WHERE(T, i64)
+FOR_ALL(SELECTIONS)

@@ -1,11 +1,11 @@
 //! Convolutions by cuDNN: a handle per device and thread, and for each convolution its descriptors and its algorithm.
 //! Knows only cuDNN's layouts: activations (B, H, W, C), filters (Cout, KH, KW, Cin/groups).
 //!
-//! The algorithm of a convolution is the fastest one of those that give the same bytes every time, tried once on the
-//! values that it is first asked for. All share one workspace.
+//! The algorithm of a convolution is the first in cuDNN's own order of speed that gives the same bytes every time; it is
+//! asked for once, and only where cuDNN has no guess are all of them tried. Measured times would change from process to
+//! process, and with them the last bits of a run that goes on. All share one workspace.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::ffi::{c_int, c_void};
 use std::rc::Rc;
 
@@ -23,7 +23,7 @@ use crate::{Error, Result};
 pub(super) const WORKSPACE: usize = 1 << 30;
 
 /// What is worked out from the other two operands of a convolution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pass {
     Forward,
     InputGradient,
@@ -39,7 +39,7 @@ pub(super) struct Operands {
 }
 
 /// What decides over the algorithm.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Key {
     pass: Pass,
     geometry: Geometry,
@@ -51,7 +51,7 @@ struct Key {
 #[derive(Debug)]
 pub(super) struct Cudnn {
     handle: sys::cudnnHandle_t,
-    plans: RefCell<HashMap<Key, Rc<Plan>>>,
+    plans: RefCell<Vec<(Key, Rc<Plan>)>>,
     workspace: RefCell<Option<(usize, Fresh)>>,
 }
 
@@ -90,26 +90,30 @@ impl Cudnn {
 
     #[allow(unsafe_code)]
     unsafe fn plan(&self, machine: &Machine, key: Key, operands: Operands) -> Result<Rc<Plan>> {
-        if let Some(plan) = self.plans.borrow().get(&key) {
+        // A network has some dozens of them.
+        if let Some((_, plan)) = self.plans.borrow().iter().find(|(known, _)| *known == key) {
             return Ok(plan.clone());
         }
         // SAFETY: as the caller says.
         let plan = Rc::new(unsafe { self.planned(machine, key, operands) }?);
-        self.plans.borrow_mut().insert(key, plan.clone());
+        self.plans.borrow_mut().push((key, plan.clone()));
         Ok(plan)
     }
 
     #[allow(unsafe_code)]
     unsafe fn planned(&self, machine: &Machine, key: Key, operands: Operands) -> Result<Plan> {
         let descriptors = Descriptors::new(key).map_err(failed)?;
-        let most = algorithm::largest_workspace(self.handle, &descriptors, key.pass);
-        let workspace = machine.fresh(DType::U8, most.max(1))?;
-        let space = (workspace.pointer, most);
-        // SAFETY: as the caller says; what is tried writes the result, which is written again afterwards.
-        let mut candidates = unsafe { algorithm::candidates(self.handle, &descriptors, key.pass, operands, space) };
+        let fits = |candidate: &algorithm::Candidate| candidate.fits(key.dtype, key.math);
+        let mut candidates = algorithm::guessed(self.handle, &descriptors, key.pass);
+        if !candidates.iter().any(fits) {
+            let most = algorithm::largest_workspace(self.handle, &descriptors, key.pass);
+            let room = machine.fresh(DType::U8, most.max(1))?;
+            let space = (room.pointer, most);
+            // SAFETY: as the caller says; what is tried writes the result, which is written again afterwards.
+            candidates = unsafe { algorithm::measured(self.handle, &descriptors, key.pass, operands, space) };
+        }
         candidates.extend(algorithm::usual(self.handle, &descriptors, key.pass, math_of(key)));
-        let fits = |candidate: &&algorithm::Candidate| candidate.fits(key.dtype, key.math);
-        let Some(chosen) = candidates.iter().find(fits) else {
+        let Some(chosen) = candidates.iter().find(|candidate| fits(candidate)) else {
             let Key { pass, geometry, dtype, .. } = key;
             return Err(Error::Invalid(format!(
                 "cuDNN has no algorithm for the {pass:?} of a convolution in {} that gives the same bytes every time \

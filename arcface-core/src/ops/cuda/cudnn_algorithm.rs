@@ -164,25 +164,12 @@ macro_rules! search {
     }};
 }
 
-/// The algorithms of `pass`, the fastest first: as measured, or as cuDNN guesses if measuring fails.
+/// The algorithms of `pass`, the fastest first as measured on the operands.
 ///
 /// # Safety
 /// The operands must be what the descriptors say, the workspace as large as is told.
 #[allow(unsafe_code)]
-pub(super) unsafe fn candidates(
-    handle: sys::cudnnHandle_t,
-    descriptors: &Descriptors,
-    pass: Pass,
-    operands: Operands,
-    workspace: (Pointer, usize),
-) -> Vec<Candidate> {
-    // SAFETY: as the caller says.
-    let measured = unsafe { measured(handle, descriptors, pass, operands, workspace) };
-    if measured.iter().any(|candidate| candidate.works) { measured } else { guessed(handle, descriptors, pass) }
-}
-
-#[allow(unsafe_code)]
-unsafe fn measured(
+pub(super) unsafe fn measured(
     handle: sys::cudnnHandle_t,
     Descriptors { x, filters, y, convolution }: &Descriptors,
     pass: Pass,
@@ -246,8 +233,9 @@ unsafe fn measured(
     }
 }
 
+/// The algorithms of `pass`, the fastest first as cuDNN guesses.
 #[allow(unsafe_code)]
-fn guessed(
+pub(super) fn guessed(
     handle: sys::cudnnHandle_t,
     Descriptors { x, filters, y, convolution }: &Descriptors,
     pass: Pass,

@@ -96,7 +96,7 @@ impl BatchSizes {
             Some(asked) => asked.clamp(1, classes),
             None => chunk_len(rows, width, classes, sub_centers),
         };
-        if chunk * sub_centers > i32::MAX as usize {
+        if (i32::MAX as usize) < chunk * sub_centers {
             return Err(Error::value("classes at a time", "products of a row below 2³¹", chunk * sub_centers));
         }
         let center_dims = batch.centers.shape().clone();
