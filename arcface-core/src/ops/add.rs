@@ -1,13 +1,15 @@
 //! The sum of two tensors of one shape, as shortcuts need it.
 //! Knows no broadcasting.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor};
 
 use super::element::{Element, check_operands, storage, values};
 use super::parallel::{CHUNK, build};
 use super::tape::{self, Needs, Recorded, is_wanted};
-use crate::{Result, multiversion, shape, with_element};
+use crate::{Error, Result, multiversion, shape, with_element};
 
 /// a + b; the gradient passes to both unchanged.
 ///
@@ -19,9 +21,9 @@ use crate::{Result, multiversion, shape, with_element};
 pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     shape::exactly(b, "second summand", "the first's shape", a.dims())?;
     check_operands(&[("first summand", a), ("second summand", b)])?;
-    #[cfg(feature = "cuda")]
-    if a.device().is_cuda() {
-        return super::cuda::elementwise::add(a, b);
+    if a.dtype() != b.dtype() {
+        let expected = format!("dtype {} as the first has", a.dtype().as_str());
+        return Err(Error::value("second summand", expected, b.dtype().as_str()));
     }
     tape::apply2(a, b, Add)
 }
@@ -48,6 +50,17 @@ impl CustomOp2 for Add {
             values(a, a_layout).and_then(|a| Ok(storage(sum::<T>(&a, &values(b, b_layout)?))))
         });
         Ok((sum?, a_layout.shape().clone()))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        a: &CudaStorage,
+        a_layout: &Layout,
+        b: &CudaStorage,
+        b_layout: &Layout,
+    ) -> candle_core::Result<(CudaStorage, Shape)> {
+        super::cuda::elementwise::add((a, a_layout), (b, b_layout))
     }
 
     fn bwd(

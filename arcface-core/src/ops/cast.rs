@@ -1,12 +1,13 @@
 //! Values in another type of floating point, as the border between layers in bf16 and in f32 needs it.
 //! Knows no rounding but to the nearest.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor};
 
 use super::element::{Element, check_operand, has_cuda, storage, values};
 use super::parallel::{CHUNK, build};
-use super::rows::with_values;
 use super::tape::{self, Made, Needs, Recorded};
 use crate::{Error, Result, with_element};
 
@@ -43,10 +44,6 @@ pub fn cast(x: &Tensor, dtype: DType) -> Result<Tensor> {
     if x.dtype() == dtype {
         return Ok(x.clone());
     }
-    #[cfg(feature = "cuda")]
-    if x.device().is_cuda() {
-        return super::cuda::elementwise::cast(x, dtype);
-    }
     tape::apply1(x, Cast { from: x.dtype(), to: dtype })
 }
 
@@ -72,11 +69,13 @@ impl CustomOp1 for Cast {
         Ok((y?, layout.shape().clone()))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> candle_core::Result<(CudaStorage, Shape)> {
+        super::cuda::elementwise::cast((x, layout), self.to)
+    }
+
     fn bwd(&self, _x: &Tensor, _y: &Tensor, dy: &Tensor) -> candle_core::Result<Option<Tensor>> {
-        let dx = with_element!(dy.dtype(), "cast", A => with_element!(self.from, "cast", B => {
-            with_values::<A, _>(dy, |values| Ok(Tensor::from_vec(changed::<A, B>(values), dy.shape(), dy.device())?))
-        }));
-        Ok(Some(dx?))
+        Ok(Some(dy.apply_op1_no_bwd(&Self { from: self.to, to: self.from })?))
     }
 }
 

@@ -1,10 +1,12 @@
 //! Convolution of channels-last images: dense, grouped, depthwise, pointwise; any kernel, stride and padding.
 //! Knows no bias: a batch norm follows.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor};
 
-use super::element::{check_operands, storage, values};
+use super::element::{check_operands, check_parameter, storage, values};
 pub use super::geometry::ConvConfig;
 use super::geometry::Geometry;
 use super::tape::{self, Needs, Recorded, is_wanted};
@@ -40,11 +42,8 @@ use crate::{Result, with_element};
 /// ```
 pub fn conv2d(x: &Tensor, weight: &Tensor, config: ConvConfig) -> Result<Tensor> {
     check_operands(&[("conv2d input", x), ("conv2d weight", weight)])?;
+    check_parameter("conv2d weight", weight)?;
     let geometry = Geometry::new(x.dims(), weight.dims(), config)?;
-    #[cfg(feature = "cuda")]
-    if x.device().is_cuda() {
-        return super::cuda::conv::conv2d(x, weight, geometry);
-    }
     tape::apply2(x, weight, Forward(geometry))
 }
 
@@ -73,6 +72,17 @@ impl CustomOp2 for Forward {
             let forward = if g.has_narrow_groups() { depthwise::forward } else { dense::forward };
             Ok((storage(forward(g, &x, &weight)), Shape::from(&g.output_dims())))
         })
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        x_layout: &Layout,
+        weight: &CudaStorage,
+        weight_layout: &Layout,
+    ) -> candle_core::Result<(CudaStorage, Shape)> {
+        super::cuda::conv::forward_of_weight(&self.0, (x, x_layout), (weight, weight_layout))
     }
 
     fn bwd(
@@ -110,6 +120,17 @@ impl CustomOp2 for InputGradient {
             Ok((storage(gradient(g, &weight, &dy)), Shape::from(&g.input_dims())))
         })
     }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        weight: &CudaStorage,
+        weight_layout: &Layout,
+        dy: &CudaStorage,
+        dy_layout: &Layout,
+    ) -> candle_core::Result<(CudaStorage, Shape)> {
+        super::cuda::conv::input_gradient(&self.0, (weight, weight_layout), (dy, dy_layout))
+    }
 }
 
 /// (x, ∂L/∂y) → ∂L/∂weight
@@ -133,5 +154,16 @@ impl CustomOp2 for WeightGradient {
             let gradient = if g.has_narrow_groups() { depthwise::weight_gradient } else { dense::weight_gradient };
             Ok((storage(gradient(g, &x, &dy)), Shape::from(&g.weight_dims())))
         })
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        x_layout: &Layout,
+        dy: &CudaStorage,
+        dy_layout: &Layout,
+    ) -> candle_core::Result<(CudaStorage, Shape)> {
+        super::cuda::conv::weight_gradient(&self.0, (x, x_layout), (dy, dy_layout))
     }
 }

@@ -1,12 +1,13 @@
 //! Inverted dropout whose mask is a pure function of (seed, step, layer, element).
 //! Keeps no mask and no generator: the backward pass draws the same numbers again.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
 
 use super::element::{Element, check_operand, storage, values};
 use super::parallel::{CHUNK, build};
-use super::rows::with_values;
 use super::tape::{self, Made, Needs, Recorded};
 use crate::seed::Purpose;
 use crate::{Error, Result, multiversion, with_element};
@@ -41,14 +42,7 @@ pub fn dropout(x: &Tensor, rate: f64, key: DropKey) -> Result<Tensor> {
     if rate <= 0.0 {
         return Ok(x.clone());
     }
-    let dropout = Dropout::new(rate, key);
-    #[cfg(feature = "cuda")]
-    if x.device().is_cuda() {
-        let Dropout { start, threshold, scale } = dropout;
-        let dropout = super::cuda::elementwise::Dropout { start, threshold, scale: scale as f32 };
-        return super::cuda::elementwise::dropout(x, dropout);
-    }
-    tape::apply1(x, dropout)
+    tape::apply1(x, Dropout::new(rate, key))
 }
 
 struct Dropout {
@@ -117,10 +111,13 @@ impl CustomOp1 for Dropout {
         Ok((y?, layout.shape().clone()))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> candle_core::Result<(CudaStorage, Shape)> {
+        let Self { start, threshold, scale } = *self;
+        super::cuda::elementwise::Dropout { start, threshold, scale: scale as f32 }.apply((x, layout))
+    }
+
     fn bwd(&self, _x: &Tensor, _y: &Tensor, dy: &Tensor) -> candle_core::Result<Option<Tensor>> {
-        let dx = with_element!(dy.dtype(), "dropout", T => with_values::<T, _>(dy, |values| {
-            Ok(Tensor::from_vec(self.apply(values), dy.shape(), dy.device())?)
-        }));
-        Ok(Some(dx?))
+        Ok(Some(dy.apply_op1_no_bwd(self)?))
     }
 }

@@ -148,6 +148,14 @@ pub fn check_operand(what: &str, tensor: &Tensor) -> Result<()> {
     Ok(())
 }
 
+/// Checks that a parameter on a CUDA device is f32, whatever the activations beside it are.
+pub(crate) fn check_parameter(what: &str, tensor: &Tensor) -> Result<()> {
+    if has_cuda(tensor) && tensor.dtype() != DType::F32 {
+        return Err(Error::value(what, "dtype f32 on a CUDA device", tensor.dtype().as_str()));
+    }
+    Ok(())
+}
+
 /// Whether `tensor` is on a device that only the operators for CUDA can use; never in a build without them.
 pub(crate) fn has_cuda(tensor: &Tensor) -> bool {
     cfg!(feature = "cuda") && tensor.device().is_cuda()

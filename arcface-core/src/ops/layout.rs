@@ -1,12 +1,13 @@
 //! Between images as frameworks exchange them (B, C, H, W) and channels-last activations (B, H, W, C).
 //! Knows nothing of weights: their layouts are a matter of files.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
 
 use super::element::{Element, check_operand, storage, values};
 use super::parallel::build;
-use super::rows::with_values;
 use super::tape::{self, Recorded};
 use crate::{Error, Result, shape, with_element};
 
@@ -22,7 +23,7 @@ pub fn channels_last(images: &Tensor) -> Result<Tensor> {
         return Err(Error::shape("images", "(B, C, H, W)", images.dims()));
     };
     check_operand("images", images)?;
-    apply(images, Transpose { rows: c, columns: h * w, to: [b, h, w, c] })
+    tape::apply1(images, Transpose { rows: c, columns: h * w, to: [b, h, w, c] })
 }
 
 /// (B, H, W, C) → (B, C, H, W), differentiable.
@@ -35,15 +36,7 @@ pub fn channels_last(images: &Tensor) -> Result<Tensor> {
 pub fn channels_first(x: &Tensor) -> Result<Tensor> {
     let (b, h, w, c) = shape::dims4(x, "x")?;
     check_operand("x", x)?;
-    apply(x, Transpose { rows: h * w, columns: c, to: [b, c, h, w] })
-}
-
-fn apply(x: &Tensor, op: Transpose) -> Result<Tensor> {
-    #[cfg(feature = "cuda")]
-    if x.device().is_cuda() {
-        return super::cuda::elementwise::transpose(x, (op.rows, op.columns), op.to);
-    }
-    tape::apply1(x, op)
+    tape::apply1(x, Transpose { rows: h * w, columns: c, to: [b, c, h, w] })
 }
 
 /// Each image's matrix (`rows`, `columns`) transposed; the result is seen as `to`.
@@ -67,11 +60,15 @@ impl CustomOp1 for Transpose {
         Ok((y?, Shape::from(&self.to[..])))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> candle_core::Result<(CudaStorage, Shape)> {
+        super::cuda::elementwise::transpose((x, layout), (self.rows, self.columns), self.to)
+    }
+
     fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> candle_core::Result<Option<Tensor>> {
-        let dx = with_element!(x.dtype(), "layout", T => with_values::<T, _>(dy, |dy| {
-            Ok(Tensor::from_vec(transposed(dy, self.columns, self.rows), x.shape(), x.device())?)
-        }));
-        Ok(Some(dx?))
+        let [a, b, c, d] = x.dims() else { return Err(Error::shape("layout", "four sides", x.dims()).into()) };
+        let back = Self { rows: self.columns, columns: self.rows, to: [*a, *b, *c, *d] };
+        Ok(Some(dy.apply_op1_no_bwd(&back)?))
     }
 }
 

@@ -1,10 +1,12 @@
 //! Fully connected layer.
 //! Knows no activation.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Shape, Tensor};
 
-use super::element::{Element, check_operands, storage, values};
+use super::element::{Element, check_operands, check_parameter, storage, values};
 use super::matmul::{Accumulate, MatRef, matmul, multiply};
 use super::parallel::{CHUNK, piece, sum_parts};
 use super::tape::{self, Needs, Recorded, is_wanted};
@@ -33,11 +35,8 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
     let mut operands = vec![("linear input", x), ("linear weight", weight)];
     operands.extend(bias.map(|bias| ("linear bias", bias)));
     check_operands(&operands)?;
+    operands[1..].iter().try_for_each(|(what, parameter)| check_parameter(what, parameter))?;
     let sizes = Sizes::new(x.dims(), weight.dims(), bias.map(Tensor::dims))?;
-    #[cfg(feature = "cuda")]
-    if x.device().is_cuda() {
-        return super::cuda::linear::linear(x, weight, bias);
-    }
     match bias {
         None => tape::apply2(x, weight, Forward(sizes)),
         Some(bias) => tape::apply3(x, weight, bias, Forward(sizes)),
@@ -45,10 +44,10 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Sizes {
-    batch: usize,
-    inputs: usize,
-    outputs: usize,
+pub(super) struct Sizes {
+    pub(super) batch: usize,
+    pub(super) inputs: usize,
+    pub(super) outputs: usize,
 }
 
 impl Sizes {
@@ -105,6 +104,17 @@ impl CustomOp2 for Forward {
         })
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        x_layout: &Layout,
+        weight: &CudaStorage,
+        weight_layout: &Layout,
+    ) -> candle_core::Result<(CudaStorage, Shape)> {
+        super::cuda::linear::forward(self.0, (x, x_layout), (weight, weight_layout), None)
+    }
+
     fn bwd(
         &self,
         x: &Tensor,
@@ -138,6 +148,19 @@ impl CustomOp3 for Forward {
             matmul(MatRef::new(&x, batch, inputs), weight, &mut y, Accumulate::Add);
             Ok((storage(y), Shape::from((batch, outputs))))
         })
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        x_layout: &Layout,
+        weight: &CudaStorage,
+        weight_layout: &Layout,
+        bias: &CudaStorage,
+        bias_layout: &Layout,
+    ) -> candle_core::Result<(CudaStorage, Shape)> {
+        super::cuda::linear::forward(self.0, (x, x_layout), (weight, weight_layout), Some((bias, bias_layout)))
     }
 
     fn bwd(
@@ -175,6 +198,17 @@ impl CustomOp2 for InputGradient {
             Ok(multiplied(MatRef::new(&dy, batch, outputs), MatRef::new(&weight, outputs, inputs)))
         })
     }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        dy: &CudaStorage,
+        dy_layout: &Layout,
+        weight: &CudaStorage,
+        weight_layout: &Layout,
+    ) -> candle_core::Result<(CudaStorage, Shape)> {
+        super::cuda::linear::input_gradient(self.0, (dy, dy_layout), (weight, weight_layout))
+    }
 }
 
 /// (∂L/∂y, x) → ∂L/∂W = ∂L/∂yᵀ·x
@@ -198,6 +232,17 @@ impl CustomOp2 for WeightGradient {
             Ok(multiplied(MatRef::new(&dy, batch, outputs).transposed(), MatRef::new(&x, batch, inputs)))
         })
     }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        dy: &CudaStorage,
+        dy_layout: &Layout,
+        x: &CudaStorage,
+        x_layout: &Layout,
+    ) -> candle_core::Result<(CudaStorage, Shape)> {
+        super::cuda::linear::weight_gradient(self.0, (dy, dy_layout), (x, x_layout))
+    }
 }
 
 /// ∂L/∂y → ∂L/∂b, the sum over the batch
@@ -214,6 +259,11 @@ impl CustomOp1 for BiasGradient {
             let dy = values::<T>(dy, dy_layout)?;
             Ok((storage(column_sums(&dy, batch, outputs)), Shape::from(outputs)))
         })
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, dy: &CudaStorage, dy_layout: &Layout) -> candle_core::Result<(CudaStorage, Shape)> {
+        super::cuda::linear::bias_gradient(self.0, (dy, dy_layout))
     }
 }
 

@@ -3,22 +3,15 @@
 //!
 //! Weights are f32 whatever the activations are; cuDNN gets them in the type of the activations, rearranged on the way.
 
-use candle_core::{CpuStorage, CudaStorage, CustomOp2, DType, Layout, Shape, Tensor};
+use candle_core::{DType, Shape};
 
 use super::cudnn::{Operands, Pass};
 use super::elementwise::{self, Matrices};
 use super::machine::Machine;
 use super::memory::{Fresh, Held};
-use super::{Cpu, Cuda, check_parameter, depthwise, not_here};
+use super::{Cuda, Seen, depthwise};
 use crate::Result;
 use crate::ops::geometry::Geometry;
-use crate::ops::tape::{self, Needs, Recorded, is_wanted};
-
-/// y = x ∗ weight, differentiable by both.
-pub(in crate::ops) fn conv2d(x: &Tensor, weight: &Tensor, geometry: Geometry) -> Result<Tensor> {
-    check_parameter("conv2d weight", weight)?;
-    tape::apply2(x, weight, Forward(geometry))
-}
 
 /// Whether each channel has a filter of its own.
 pub(super) fn is_depthwise(g: &Geometry) -> bool {
@@ -50,15 +43,20 @@ fn run(machine: &Machine, pass: Pass, g: &Geometry, operands: Operands, dtype: D
     }
 }
 
-fn forward_of_weight(g: &Geometry, x: &Held, weight: &Held) -> Result<Fresh> {
-    if is_depthwise(g) {
-        return depthwise::forward(g, x, weight);
-    }
-    forward(g, x, &Held::of_fresh(arranged(weight, g, x.dtype())?))
+/// (x, weight) → y
+pub(in crate::ops) fn forward_of_weight(g: &Geometry, x: Seen<'_>, weight: Seen<'_>) -> Cuda {
+    let (x, weight) = (Held::seen(x)?, Held::seen(weight)?);
+    let y = if is_depthwise(g) {
+        depthwise::forward(g, &x, &weight)?
+    } else {
+        forward(g, &x, &Held::of_fresh(arranged(&weight, g, x.dtype())?))?
+    };
+    Ok((y.into_storage(), Shape::from(&g.output_dims())))
 }
 
-fn input_gradient(g: &Geometry, weight: &Tensor, dy: &Tensor) -> Result<Tensor> {
-    let (weight, dy) = (Held::new(weight)?, Held::new(dy)?);
+/// (weight, ∂L/∂y) → ∂L/∂x
+pub(in crate::ops) fn input_gradient(g: &Geometry, weight: Seen<'_>, dy: Seen<'_>) -> Cuda {
+    let (weight, dy) = (Held::seen(weight)?, Held::seen(dy)?);
     let dx = if is_depthwise(g) {
         depthwise::input_gradient(g, &weight, &dy)?
     } else {
@@ -68,12 +66,13 @@ fn input_gradient(g: &Geometry, weight: &Tensor, dy: &Tensor) -> Result<Tensor> 
         run(&machine, Pass::InputGradient, g, operands, dy.dtype())?;
         dx
     };
-    Ok(dx.into_tensor(&g.input_dims()[..]))
+    Ok((dx.into_storage(), Shape::from(&g.input_dims())))
 }
 
-fn weight_gradient(g: &Geometry, x: &Tensor, dy: &Tensor) -> Result<Tensor> {
-    let x = Held::new(x)?;
-    let dy = Held::new(dy)?.of_type("gradient of conv2d", x.dtype())?;
+/// (x, ∂L/∂y) → ∂L/∂weight, in f32
+pub(in crate::ops) fn weight_gradient(g: &Geometry, x: Seen<'_>, dy: Seen<'_>) -> Cuda {
+    let x = Held::seen(x)?;
+    let dy = Held::seen(dy)?.of_type("gradient of conv2d", x.dtype())?;
     let dw = if is_depthwise(g) {
         depthwise::weight_gradient(g, &x, &dy)?
     } else {
@@ -84,39 +83,5 @@ fn weight_gradient(g: &Geometry, x: &Tensor, dy: &Tensor) -> Result<Tensor> {
         run(&machine, Pass::FilterGradient, g, operands, dy.dtype())?;
         elementwise::transposed(&Held::of_fresh(filters), Matrices { count: 1, rows: g.filters, columns }, DType::F32)?
     };
-    Ok(dw.into_tensor(&g.weight_dims()[..]))
-}
-
-/// (x, weight) → y
-struct Forward(Geometry);
-
-impl Recorded for Forward {
-    const NEEDS: Needs = Needs::Others;
-}
-
-impl CustomOp2 for Forward {
-    fn name(&self) -> &'static str {
-        "conv2d"
-    }
-
-    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout) -> Cpu {
-        not_here(self.name())
-    }
-
-    fn cuda_fwd(&self, x: &CudaStorage, x_layout: &Layout, weight: &CudaStorage, weight_layout: &Layout) -> Cuda {
-        let (x, weight) = (Held::of_storage(x, x_layout)?, Held::of_storage(weight, weight_layout)?);
-        Ok((forward_of_weight(&self.0, &x, &weight)?.into_storage(), Shape::from(&self.0.output_dims()[..])))
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        weight: &Tensor,
-        _y: &Tensor,
-        dy: &Tensor,
-    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
-        let dx = is_wanted(x).then(|| input_gradient(&self.0, weight, dy));
-        let dw = is_wanted(weight).then(|| weight_gradient(&self.0, x, dy));
-        Ok((dx.transpose()?, dw.transpose()?))
-    }
+    Ok((dw.into_storage(), Shape::from(&g.weight_dims())))
 }

@@ -1,19 +1,18 @@
 //! Values one by one on a device: sums, dropout, changes of type and of layout; sums of columns.
 //! Knows no layer.
 
-use candle_core::{CpuStorage, CudaStorage, CustomOp1, CustomOp2, DType, Layout, Shape, Tensor};
+use candle_core::{DType, Shape};
 
 use super::machine::{self, Machine, arguments};
 use super::memory::{Fresh, Held, Pointer};
 use super::rows::Rows;
-use super::{Cpu, Cuda, not_here};
-use crate::ops::tape::{self, Made, Needs, Recorded, is_wanted};
+use super::{Cuda, Seen};
 use crate::{Error, Result};
 
-/// a + b.
-pub(in crate::ops) fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    check_summands(a.dtype(), b.dtype())?;
-    tape::apply2(a, b, Add)
+/// a + b
+pub(in crate::ops) fn add(a: Seen<'_>, b: Seen<'_>) -> Cuda {
+    let shape = a.1.shape().clone();
+    Ok((sum(&Held::seen(a)?, &Held::seen(b)?, shape.elem_count())?.into_storage(), shape))
 }
 
 fn check_summands(a: DType, b: DType) -> Result<()> {
@@ -31,20 +30,18 @@ pub(in crate::ops) struct Dropout {
     pub(in crate::ops) scale: f32,
 }
 
-pub(in crate::ops) fn dropout(x: &Tensor, dropout: Dropout) -> Result<Tensor> {
-    tape::apply1(x, dropout)
-}
-
 /// The values of `x` in `to`; f32 and bf16 become each other.
-pub(in crate::ops) fn cast(x: &Tensor, to: DType) -> Result<Tensor> {
-    tape::apply1(x, Cast { from: x.dtype(), to })
+pub(in crate::ops) fn cast(x: Seen<'_>, to: DType) -> Cuda {
+    let shape = x.1.shape().clone();
+    Ok((changed(&Held::seen(x)?, shape.elem_count(), to)?.into_storage(), shape))
 }
 
-/// Each matrix transposed; the result is seen as `to`.
-pub(in crate::ops) fn transpose(x: &Tensor, (rows, columns): (usize, usize), to: [usize; 4]) -> Result<Tensor> {
-    let count = x.elem_count() / (rows * columns);
-    let [a, b, c, d] = x.dims() else { return Err(Error::shape("layout", "four sides", x.dims())) };
-    tape::apply1(x, Transpose { matrices: Matrices { count, rows, columns }, from: [*a, *b, *c, *d], to })
+/// Each matrix (`rows`, `columns`) transposed; the result is seen as `to`.
+pub(in crate::ops) fn transpose(x: Seen<'_>, (rows, columns): (usize, usize), to: [usize; 4]) -> Cuda {
+    let count = x.1.shape().elem_count() / (rows * columns);
+    let x = Held::seen(x)?;
+    let y = transposed(&x, Matrices { count, rows, columns }, x.dtype())?;
+    Ok((y.into_storage(), Shape::from(&to)))
 }
 
 /// Vectors of values without gaps, as kernels over single values take them.
@@ -89,8 +86,9 @@ pub(super) fn sum(a: &Held, b: &Held, count: usize) -> Result<Fresh> {
 
 impl Dropout {
     /// Masks and scales; the same function maps values forward and gradients backward.
-    fn apply(self, x: &Held, count: usize) -> Result<Fresh> {
-        let machine = x.machine()?;
+    pub(in crate::ops) fn apply(self, x: Seen<'_>) -> Cuda {
+        let (shape, x) = (x.1.shape().clone(), Held::seen(x)?);
+        let (machine, count) = (x.machine()?, shape.elem_count());
         let y = machine.fresh(x.dtype(), count)?;
         let vectors = Vectors::new(count, x.dtype(), &[x.pointer, y.pointer])?;
         let arguments = arguments![x.pointer, self.start, self.threshold, self.scale, vectors.count as u64, y.pointer];
@@ -99,7 +97,7 @@ impl Dropout {
         unsafe {
             machine.launch(&vectors.kernel("dropped"), machine::Shape::over(vectors.count), arguments)?;
         }
-        Ok(y)
+        Ok((y.into_storage(), shape))
     }
 }
 
@@ -139,11 +137,6 @@ pub(super) struct Matrices {
 }
 
 impl Matrices {
-    /// The same seen from the other side.
-    fn back(self) -> Self {
-        Self { rows: self.columns, columns: self.rows, ..self }
-    }
-
     fn len(self) -> usize {
         self.count * self.rows * self.columns
     }
@@ -216,121 +209,5 @@ impl Machine {
         let shape = machine::Shape { grid: [columns.grid[0], quantities as u32], ..columns };
         // SAFETY: as the caller says.
         unsafe { self.launch("sums_finish", shape, arguments![parts, blocks, channels as u32, sums]) }
-    }
-}
-
-struct Add;
-
-impl Recorded for Add {
-    const NEEDS: Needs = Needs::Nothing;
-}
-
-impl CustomOp2 for Add {
-    fn name(&self) -> &'static str {
-        "add"
-    }
-
-    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout) -> Cpu {
-        not_here(self.name())
-    }
-
-    fn cuda_fwd(&self, a: &CudaStorage, a_layout: &Layout, b: &CudaStorage, b_layout: &Layout) -> Cuda {
-        let (a, b) = (Held::of_storage(a, a_layout)?, Held::of_storage(b, b_layout)?);
-        let shape = a_layout.shape().clone();
-        Ok((sum(&a, &b, shape.elem_count())?.into_storage(), shape))
-    }
-
-    fn bwd(
-        &self,
-        a: &Tensor,
-        b: &Tensor,
-        _sum: &Tensor,
-        gradient: &Tensor,
-    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
-        let of = |summand: &Tensor| is_wanted(summand).then(|| gradient.clone());
-        Ok((of(a), of(b)))
-    }
-}
-
-impl Recorded for Dropout {
-    const NEEDS: Needs = Needs::Nothing;
-    const RESULT: Made = Made::Again;
-}
-
-impl CustomOp1 for Dropout {
-    fn name(&self) -> &'static str {
-        "dropout"
-    }
-
-    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Cpu {
-        not_here(self.name())
-    }
-
-    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Cuda {
-        let shape = layout.shape().clone();
-        Ok((self.apply(&Held::of_storage(x, layout)?, shape.elem_count())?.into_storage(), shape))
-    }
-
-    fn bwd(&self, _x: &Tensor, _y: &Tensor, dy: &Tensor) -> candle_core::Result<Option<Tensor>> {
-        Ok(Some(self.apply(&Held::new(dy)?, dy.elem_count())?.into_tensor(dy.shape())))
-    }
-}
-
-struct Cast {
-    from: DType,
-    to: DType,
-}
-
-impl Recorded for Cast {
-    const NEEDS: Needs = Needs::Nothing;
-    const RESULT: Made = Made::Again;
-}
-
-impl CustomOp1 for Cast {
-    fn name(&self) -> &'static str {
-        "cast"
-    }
-
-    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Cpu {
-        not_here(self.name())
-    }
-
-    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Cuda {
-        let shape = layout.shape().clone();
-        Ok((changed(&Held::of_storage(x, layout)?, shape.elem_count(), self.to)?.into_storage(), shape))
-    }
-
-    fn bwd(&self, _x: &Tensor, _y: &Tensor, dy: &Tensor) -> candle_core::Result<Option<Tensor>> {
-        Ok(Some(changed(&Held::new(dy)?, dy.elem_count(), self.from)?.into_tensor(dy.shape())))
-    }
-}
-
-struct Transpose {
-    matrices: Matrices,
-    from: [usize; 4],
-    to: [usize; 4],
-}
-
-impl Recorded for Transpose {
-    const NEEDS: Needs = Needs::Nothing;
-}
-
-impl CustomOp1 for Transpose {
-    fn name(&self) -> &'static str {
-        "layout"
-    }
-
-    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Cpu {
-        not_here(self.name())
-    }
-
-    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Cuda {
-        let x = Held::of_storage(x, layout)?;
-        Ok((transposed(&x, self.matrices, x.dtype())?.into_storage(), Shape::from(&self.to[..])))
-    }
-
-    fn bwd(&self, _x: &Tensor, _y: &Tensor, dy: &Tensor) -> candle_core::Result<Option<Tensor>> {
-        let dy = Held::new(dy)?;
-        Ok(Some(transposed(&dy, self.matrices.back(), dy.dtype())?.into_tensor(&self.from[..])))
     }
 }

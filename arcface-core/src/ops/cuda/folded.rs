@@ -8,8 +8,9 @@ use candle_core::{DType, Tensor};
 use super::conv::{self, arranged, is_depthwise};
 use super::elementwise::sum;
 use super::memory::Held;
-use super::{check_parameter, normalise};
+use super::normalise;
 use crate::Result;
+use crate::ops::element::check_parameter;
 use crate::ops::geometry::Geometry;
 
 /// A weight (KH, KW, Cin/groups, Cout) as cuDNN reads it beside activations of either type, once it was asked for.

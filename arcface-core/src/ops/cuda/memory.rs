@@ -11,6 +11,7 @@ use candle_core::op::BackpropOp;
 use candle_core::{CudaStorage, DType, Layout, Shape, Storage, Tensor};
 use half::bf16;
 
+use super::Seen;
 use super::machine::Machine;
 use crate::{Error, Result};
 
@@ -93,14 +94,14 @@ impl Held {
                 let device = format!("{:?}", tensor.device().location());
                 return Err(Error::value("operator", "all tensors on one CUDA device", device));
             };
-            Self::of_storage(storage, layout)?
+            Self::seen((storage, layout))?
         };
         held.owner = Owner::Tensor(tensor);
         Ok(held)
     }
 
-    /// Those of `storage` as `layout` shows them, copied if there are gaps; the caller keeps the storage.
-    pub(super) fn of_storage(storage: &CudaStorage, layout: &Layout) -> Result<Self> {
+    /// Those of an argument, copied if there are gaps; the caller keeps its storage.
+    pub(super) fn seen((storage, layout): Seen<'_>) -> Result<Self> {
         let (dtype, device) = (storage.dtype(), storage.device().clone());
         if layout.is_contiguous() {
             return Ok(Self { pointer: pointer(storage, layout)?, dtype, device, owner: Owner::Caller });

@@ -20,23 +20,15 @@ pub(super) mod normalise;
 pub(crate) mod optimise;
 mod rows;
 
-use candle_core::{CpuStorage, CudaStorage, DType, Shape, Tensor};
-
-use crate::{Error, Result};
+use candle_core::{CpuStorage, CudaStorage, Layout, Shape};
 
 /// What a `CustomOp` gives on either side.
 type Cpu = candle_core::Result<(CpuStorage, Shape)>;
 type Cuda = candle_core::Result<(CudaStorage, Shape)>;
+/// An argument as a `CustomOp` gets it.
+type Seen<'a> = (&'a CudaStorage, &'a Layout);
 
 /// The answer of an operator of a device to values that are not on one.
 fn not_here(operator: &str) -> Cpu {
     Err(candle_core::Error::Msg(format!("{operator}: expected all tensors on one CUDA device, got one on the CPU")))
-}
-
-/// That parameters are f32, whatever the activations are.
-fn check_parameter(what: &str, parameter: &Tensor) -> Result<()> {
-    match parameter.dtype() {
-        DType::F32 => Ok(()),
-        other => Err(Error::value(what, "dtype f32 on a CUDA device", other.as_str())),
-    }
 }

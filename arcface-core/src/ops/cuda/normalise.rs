@@ -6,8 +6,9 @@ use candle_core::{CpuStorage, CudaStorage, CustomOp1, CustomOp2, CustomOp3, DTyp
 use super::machine::{self, Machine, arguments};
 use super::memory::{Fresh, Held, address_of, held};
 use super::rows::Rows;
-use super::{Cpu, Cuda, check_parameter, not_here};
+use super::{Cpu, Cuda, Seen, not_here};
 use crate::ops::batch_norm::BatchStatistics;
+use crate::ops::element::check_parameter;
 use crate::ops::tape::{self, Made, Recorded, is_wanted};
 use crate::{Result, shape};
 
@@ -288,7 +289,7 @@ struct Bend {
 
 impl Bend {
     fn run(&self, x: Seen<'_>, slope: Option<Seen<'_>>) -> Result<(CudaStorage, Shape)> {
-        let slope = slope.map(|(storage, layout)| Held::of_storage(storage, layout)).transpose()?;
+        let slope = slope.map(Held::seen).transpose()?;
         run(x, Some(&Held::new(&self.map)?), slope.as_ref())
     }
 
@@ -300,14 +301,12 @@ impl Bend {
     }
 }
 
-/// An argument of candle's.
-type Seen<'a> = (&'a CudaStorage, &'a Layout);
 /// By x, by affine and by the slope.
 type Gradients = (Option<Tensor>, Option<Tensor>, Option<Tensor>);
 
 fn run(x: Seen<'_>, map: Option<&Held>, slope: Option<&Held>) -> Result<(CudaStorage, Shape)> {
     let shape = x.1.shape().clone();
-    let y = forward(&Held::of_storage(x.0, x.1)?, map, slope, shape.dims())?;
+    let y = forward(&Held::seen(x)?, map, slope, shape.dims())?;
     Ok((y.into_storage(), shape))
 }
 
@@ -389,7 +388,7 @@ impl CustomOp2 for PRelu {
     }
 
     fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout, slope: &CudaStorage, slope_layout: &Layout) -> Cuda {
-        Ok(run((x, layout), None, Some(&Held::of_storage(slope, slope_layout)?))?)
+        Ok(run((x, layout), None, Some(&Held::seen((slope, slope_layout))?))?)
     }
 
     fn bwd(
