@@ -12,6 +12,7 @@ use super::file::{Ablation, Benchmark, Row, Synth};
 use crate::cli::{AblateArguments, ConfigArguments};
 use crate::config::{self, dotted};
 use crate::sources;
+use crate::synth::check_settings;
 
 /// All that an ablation is going to do.
 #[derive(Debug)]
@@ -75,6 +76,10 @@ impl Plan {
             bail!("--only: expected a row beside `{}`, which judges what is made of the others", rows[0].name);
         }
         check_names(&rows)?;
+        if let Some(synth) = &ablation.synth {
+            // A wrong value must not show only when all networks are trained.
+            check_settings(&synth.set).context("[synth]")?;
+        }
         let mut notes = Vec::new();
         let common = common(ablation, arguments, &mut notes);
         let few = ablation.quick.seeds.filter(|_| arguments.quick);
@@ -296,6 +301,18 @@ mod tests {
     }
 
     /// A learning rate that suits drawn faces says nothing about other people's.
+    #[test]
+    fn values_of_an_inversion_are_proven_before_anything_is_trained() {
+        let complaint = |set: &str| {
+            let mut ablation = built_in("synth");
+            ablation.synth.as_mut().unwrap().set = set.parse().unwrap();
+            Plan::new(&ablation, &arguments(&["--quick"])).map(|_| ()).map_err(|error| format!("{error:#}"))
+        };
+        assert_eq!(complaint("steps = 3\nstatistics = 'none'"), Ok(()));
+        assert_eq!(complaint("steps = 0").unwrap_err(), "[synth]: --set: steps: expected 0 < steps, got 0");
+        assert!(complaint("step = 3").unwrap_err().starts_with("[synth]: --set: unknown field `step`"));
+    }
+
     #[test]
     fn with_another_base_only_what_a_row_is_holds() {
         let ablation = built_in("losses");

@@ -38,6 +38,7 @@ use head::Head;
 use making::Making;
 use memory::Memory;
 use settings::Settings;
+pub(crate) use settings::check as check_settings;
 use targets::{Aim, Goal, Targets};
 use vectors::Vectors;
 

@@ -33,22 +33,36 @@ impl Settings {
     /// # Errors
     /// If a key does not exist or a value is out of range.
     pub(super) fn new(arguments: &SynthArguments, normalisation: Normalisation) -> anyhow::Result<Self> {
-        let mut set = assignments(&arguments.set)?;
-        let distance = set.remove("distance").as_ref().map(distance).transpose()?;
+        let set = assignments(&arguments.set)?;
         let has_range = set.contains_key("range");
-        let mut table = over(Table::try_from(preset(arguments.preset))?, set);
-        if arguments.without_prior {
-            table.remove("statistics");
-        }
-        let config: Result<InversionConfig, _> = table.try_into();
-        let mut config = config.map_err(|error| explain(&error)).context("--set")?;
-        config.check().context("--set")?;
+        let (mut config, distance) = chosen(arguments.preset, set, arguments.without_prior)?;
         if !has_range {
             config.range = config.range.map(|_| pixels::range(normalisation));
         }
         let beginnings = if arguments.preset == Preset::Fast { BEGINNINGS } else { 1 };
         Ok(Self { config, distance, beginnings })
     }
+}
+
+/// That `set` are single values that `fast` can have, before there is a network to make anything of.
+///
+/// # Errors
+/// If a key does not exist or a value is out of range.
+pub(crate) fn check(set: &Table) -> anyhow::Result<()> {
+    chosen(Preset::Fast, set.clone(), false).map(|_| ())
+}
+
+/// The preset with `set` over it, and the distance if it was chosen.
+fn chosen(of: Preset, mut set: Table, without_prior: bool) -> anyhow::Result<(InversionConfig, Option<Distance>)> {
+    let distance = set.remove("distance").as_ref().map(distance).transpose()?;
+    let mut table = over(Table::try_from(preset(of))?, set);
+    if without_prior {
+        table.remove("statistics");
+    }
+    let config: Result<InversionConfig, _> = table.try_into();
+    let config = config.map_err(|error| explain(&error)).context("--set")?;
+    config.check().context("--set")?;
+    Ok((config, distance))
 }
 
 fn preset(preset: Preset) -> InversionConfig {
