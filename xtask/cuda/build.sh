@@ -12,6 +12,7 @@
 # --emulated downloads nothing and needs a C++ compiler. What it builds also runs, tests included, on the CPU:
 #   ARCFACE_EMULATOR_TRACE=1                          prints what is launched
 #   ARCFACE_EMULATOR_ORDER=forward|reverse|shuffled   in which order blocks and threads run
+#   ARCFACE_NVRTC=DIR                                 a folder with NVIDIA's own NVRTC, for tests that compile kernels alone
 #   ARCFACE_EMULATOR_CACHE=DIR                        where compiled kernels are kept, else in the target folder
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -83,7 +84,7 @@ if [ -n "$emulated" ]; then
     toolkit=$CARGO_TARGET_DIR/toolkit
     "$here/emulator/build.sh" "$toolkit" "$cudarc"
     export ARCFACE_EMULATOR_CACHE=${ARCFACE_EMULATOR_CACHE:-$CARGO_TARGET_DIR/kernels}
-    export LD_LIBRARY_PATH=$toolkit/lib64${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+    export LD_LIBRARY_PATH=${ARCFACE_NVRTC:+$ARCFACE_NVRTC:}$toolkit/lib64${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 else
     export CARGO_TARGET_DIR=$root/target/cuda
     toolkit=${toolkit:-${CUDA_HOME:-}}

@@ -6,6 +6,9 @@ use std::process::Command;
 use super::metadata::Workspace;
 use super::process;
 
+/// Names a folder with NVIDIA's runtime compiler, which needs no GPU.
+const NVRTC: &str = "ARCFACE_NVRTC";
+
 /// Why the CUDA side cannot be built here; `None` if it can.
 pub(super) fn missing() -> Option<&'static str> {
     if !cfg!(all(target_os = "linux", target_pointer_width = "64")) {
@@ -26,8 +29,17 @@ pub(super) fn clippy(workspace: &Workspace) -> Command {
 /// The tests that run over every device, on the emulated one.
 pub(super) fn tests(workspace: &Workspace) -> Command {
     let mut command = build(workspace, &["test", "--no-fail-fast"]);
+    command.env_remove(NVRTC);
     command.args(["--lib", "--test", "it", "--", "--show-output", "device", "cuda"]);
     command
+}
+
+/// The kernels as NVIDIA's own compiler takes them, where `ARCFACE_NVRTC` names the folder that it is in.
+pub(super) fn kernels(workspace: &Workspace) -> Option<Command> {
+    std::env::var_os(NVRTC).filter(|folder| !folder.is_empty())?;
+    let mut command = build(workspace, &["test"]);
+    command.args(["--lib", "--", "--show-output", "kernels_compile"]);
+    Some(command)
 }
 
 fn build(workspace: &Workspace, cargo: &[&str]) -> Command {

@@ -47,7 +47,8 @@ fn commands(workspace: &Workspace) -> Vec<Command> {
     let narrower = narrower.into_iter().filter(|(width, ..)| *width < simd::width());
     let narrower = narrower.map(|(_, width, threads)| narrow(workspace, width, threads));
     let emulated = emulated::missing().is_none().then(|| emulated::tests(workspace));
-    whole.splice(at..at, narrower.chain(emulated));
+    let kernels = emulated.as_ref().and_then(|_| emulated::kernels(workspace));
+    whole.splice(at..at, narrower.chain(emulated).chain(kernels));
     whole
 }
 

@@ -220,3 +220,16 @@ fn compiled(major: i32, minor: i32) -> Result<Ptx> {
 pub(super) fn driver(error: candle_core::cuda_backend::cudarc::driver::DriverError) -> Error {
     Error::Invalid(format!("CUDA: {error}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Needs NVRTC, but no device.
+    #[test]
+    fn kernels_compile_for_every_generation() {
+        for (major, minor) in [(7, 5), (8, 0), (8, 9), (9, 0), (10, 0)] {
+            compiled(major, minor).unwrap();
+        }
+    }
+}
