@@ -6,12 +6,11 @@ use std::rc::Rc;
 
 use candle_core::cuda_backend::CudaDType;
 use candle_core::cuda_backend::cudarc::driver::DeviceRepr;
-use candle_core::op::BackpropOp;
-use candle_core::{CudaStorage, DType, Shape, Storage, Tensor};
+use candle_core::{DType, Device, Shape, Tensor};
 
 use super::blas::{Factor, Sizes, multiply};
-use super::machine::{self, Argument, Machine, arguments, driver};
-use super::memory::{Fresh, Held, Pointer, address_of};
+use super::machine::{self, Argument, Machine, arguments};
+use super::memory::{Fresh, Held, Pointer, address_of, uploaded};
 use crate::ops::centers::{CenterBatch, CenterGradients, ClassSum, LogitRule, OwnCenters, RowSlopes, Slopes};
 use crate::{Error, Result};
 
@@ -191,7 +190,10 @@ impl Walk {
         let of_rows: Vec<f64> = slopes.rows.iter().flat_map(numbers).collect();
         let of_rows = upload(&self.machine, &of_rows)?;
         let d_unit = match slopes.d_unit_embeddings {
-            [] => upload(&self.machine, &vec![0.0; rows * width])?,
+            [] => {
+                let device = Device::Cuda(self.machine.device().clone());
+                Held::new(&Tensor::zeros(rows * width, DType::F64, &device)?)?
+            }
             more => upload(&self.machine, more)?,
         };
         let more = match slopes.d_unit_centers {
@@ -466,20 +468,13 @@ fn own_centers(known: &[f64]) -> OwnCenters {
 /// The centers of `classes`.
 pub(in crate::ops) fn select(centers: &Tensor, classes: &[u32]) -> Result<Tensor> {
     let machine = Machine::of_tensor(centers)?;
-    let places = upload_tensor(&machine, classes)?;
+    let places = uploaded(&machine, classes)?;
     Ok(centers.detach().contiguous()?.index_select(&places, 0)?)
 }
 
 /// `values` on the device.
 fn upload<T: CudaDType + DeviceRepr>(machine: &Machine, values: &[T]) -> Result<Held> {
-    Held::new(&upload_tensor(machine, values)?)
-}
-
-/// `values` on the device, not by candle's way to it, where small ones may be kept for good.
-fn upload_tensor<T: CudaDType + DeviceRepr>(machine: &Machine, values: &[T]) -> Result<Tensor> {
-    let slice = machine.stream().clone_htod(values).map_err(driver)?;
-    let storage = Storage::Cuda(CudaStorage::wrap_cuda_slice(slice, machine.device().clone()));
-    Ok(Tensor::from_storage(storage, values.len(), BackpropOp::none(), false))
+    Held::new(&uploaded(machine, values)?)
 }
 
 #[cfg(test)]

@@ -4,9 +4,11 @@
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use candle_core::cuda_backend::cudarc::driver::{CudaFunction, CudaStream, LaunchConfig, PushKernelArg};
+use candle_core::cuda_backend::cudarc::driver::{
+    CudaFunction, CudaModule, CudaStream, DriverError, LaunchConfig, PushKernelArg, result,
+};
 use candle_core::cuda_backend::cudarc::nvrtc::{CompileOptions, Ptx, compile_ptx_with_opts};
 use candle_core::cuda_backend::{CudaDevice, DeviceId};
 use candle_core::{DType, Device, Tensor};
@@ -31,8 +33,8 @@ pub(super) struct Machine {
     // It goes before what it stands on.
     cudnn: OnceCell<Cudnn>,
     device: CudaDevice,
-    stream: std::sync::Arc<CudaStream>,
-    module: std::sync::Arc<candle_core::cuda_backend::cudarc::driver::CudaModule>,
+    stream: Arc<CudaStream>,
+    module: Arc<CudaModule>,
     functions: RefCell<BTreeMap<String, CudaFunction>>,
 }
 
@@ -73,7 +75,7 @@ impl Machine {
         &self.device
     }
 
-    pub(super) fn stream(&self) -> &std::sync::Arc<CudaStream> {
+    pub(super) fn stream(&self) -> &Arc<CudaStream> {
         &self.stream
     }
 
@@ -102,8 +104,7 @@ impl Machine {
         let stream = self.stream.cu_stream();
         // SAFETY: both are memory of this device that holds as many bytes.
         #[allow(unsafe_code)]
-        unsafe { candle_core::cuda_backend::cudarc::driver::result::memcpy_dtod_async(to.0, from.0, bytes, stream) }
-            .map_err(driver)
+        unsafe { result::memcpy_dtod_async(to.0, from.0, bytes, stream) }.map_err(driver)
     }
 
     /// Puts a kernel of our own on the stream.
@@ -200,9 +201,8 @@ impl From<Shape> for LaunchConfig {
 
 /// The kernels compiled for a compute capability, once a process.
 fn compiled(major: i32, minor: i32) -> Result<Ptx> {
-    static COMPILED: OnceLock<std::sync::Mutex<BTreeMap<(i32, i32), Ptx>>> = OnceLock::new();
-    let mut known =
-        COMPILED.get_or_init(std::sync::Mutex::default).lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    static COMPILED: OnceLock<Mutex<BTreeMap<(i32, i32), Ptx>>> = OnceLock::new();
+    let mut known = COMPILED.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(ptx) = known.get(&(major, minor)) {
         return Ok(ptx.clone());
     }
@@ -217,7 +217,7 @@ fn compiled(major: i32, minor: i32) -> Result<Ptx> {
 }
 
 /// An error of the driver.
-pub(super) fn driver(error: candle_core::cuda_backend::cudarc::driver::DriverError) -> Error {
+pub(super) fn driver(error: DriverError) -> Error {
     Error::Invalid(format!("CUDA: {error}"))
 }
 

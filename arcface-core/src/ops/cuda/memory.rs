@@ -5,14 +5,14 @@ use std::ffi::c_void;
 use std::rc::Rc;
 
 use candle_core::backend::BackendStorage;
-use candle_core::cuda_backend::cudarc::driver::DevicePtr;
+use candle_core::cuda_backend::cudarc::driver::{DevicePtr, DeviceRepr};
 use candle_core::cuda_backend::{CudaDType, CudaDevice};
 use candle_core::op::BackpropOp;
 use candle_core::{CudaStorage, DType, Layout, Shape, Storage, Tensor};
 use half::bf16;
 
 use super::Seen;
-use super::machine::Machine;
+use super::machine::{Machine, driver};
 use crate::{Error, Result};
 
 /// An address on the device; null stands for what is left out.
@@ -188,12 +188,16 @@ impl Fresh {
     }
 }
 
-fn room<T: CudaDType + candle_core::cuda_backend::cudarc::driver::DeviceRepr>(
-    device: &CudaDevice,
-    len: usize,
-) -> Result<CudaStorage> {
+fn room<T: CudaDType + DeviceRepr>(device: &CudaDevice, len: usize) -> Result<CudaStorage> {
     // SAFETY: every kernel writes all of what it gets as a result before anything reads it.
     #[allow(unsafe_code)]
     let slice = unsafe { device.alloc::<T>(len) }?;
     Ok(CudaStorage::wrap_cuda_slice(slice, device.clone()))
+}
+
+/// `values` on the device, not by candle's way to it, where small ones may be kept for good.
+pub(super) fn uploaded<T: CudaDType + DeviceRepr>(machine: &Machine, values: &[T]) -> Result<Tensor> {
+    let slice = machine.stream().clone_htod(values).map_err(driver)?;
+    let storage = Storage::Cuda(CudaStorage::wrap_cuda_slice(slice, machine.device().clone()));
+    Ok(Tensor::from_storage(storage, values.len(), BackpropOp::none(), false))
 }

@@ -2,11 +2,10 @@
 //! Knows rules and numbers; names, roles and what has a state are the optimisers' own.
 
 use candle_core::cuda_backend::cudarc::driver::{CudaSlice, DevicePtr, DeviceRepr};
-use candle_core::op::BackpropOp;
-use candle_core::{CudaStorage, DType, Storage, Tensor};
+use candle_core::{DType, Tensor};
 
 use super::machine::{Argument, Machine, Shape, arguments, driver};
-use super::memory::{Fresh, Held, Pointer, address_of};
+use super::memory::{Fresh, Held, Pointer, address_of, uploaded};
 use crate::ops::blend::Blend;
 use crate::{Error, Result};
 
@@ -126,12 +125,10 @@ pub(crate) fn blend(blends: &[Blend<'_>]) -> Result<()> {
     table.launch(&machine, "blend", &[])
 }
 
-/// `rows` on the device of `like`, not by candle's way to it, where small arrays may be kept for good.
+/// `rows` on the device of `like`.
 pub(crate) fn indices(rows: &[u32], like: &Tensor) -> Result<Tensor> {
     let machine = Machine::of_tensor(like)?;
-    let slice = machine.stream().clone_htod(rows).map_err(driver)?;
-    let storage = Storage::Cuda(CudaStorage::wrap_cuda_slice(slice, machine.device().clone()));
-    Ok(Tensor::from_storage(storage, rows.len(), BackpropOp::none(), false))
+    uploaded(&machine, rows)
 }
 
 /// Values in f32; those of a variable lie without gaps and so are the variable's own.

@@ -66,24 +66,36 @@ extern "C" __global__ void given_map(
     write_map((double)statistics[c], inverse, affine, channels, c, map);
 }
 
-// y from x; without a map z = x, without slopes y = z.
+// What a thread knows of its channels; without a map z = x, without slopes y = z.
+template <int V> struct Bend {
+    float center[V], scale[V], shift[V], slope[V];
+
+    __device__ __forceinline__ Bend(const float* map, const float* slopes, u32 channels, u32 channel) {
+        channel_numbers<V>(map, channel, 0.0f, center);
+        channel_numbers<V>(map ? map + channels : map, channel, 1.0f, scale);
+        channel_numbers<V>(map ? map + 2 * channels : map, channel, 0.0f, shift);
+        channel_numbers<V>(slopes, channel, 1.0f, slope);
+    }
+
+    // z of x − center.
+    __device__ __forceinline__ float before(int v, float centered) const { return centered * scale[v] + shift[v]; }
+};
+
+// y from x.
 template <typename T, int V> __device__ void bend(
     const T* x, const float* map, const float* slope, u32 rows, u32 channels, u32 lanes,
     u32 rows_per_block, T* y) {
     Place p = place<V>(rows, channels, lanes, rows_per_block);
     if (p.is_idle) return;
-    float center[V], scale[V], shift[V], bent[V], at[V];
-    channel_numbers<V>(map, p.channel, 0.0f, center);
-    channel_numbers<V>(map ? map + channels : map, p.channel, 1.0f, scale);
-    channel_numbers<V>(map ? map + 2 * channels : map, p.channel, 0.0f, shift);
-    channel_numbers<V>(slope, p.channel, 1.0f, bent);
+    Bend<V> bend(map, slope, channels, p.channel);
+    float at[V];
     for (u32 row = p.row; row < p.end; row += p.step) {
         u64 place = (u64)row * channels + p.channel;
         load<T, V>(x + place, at);
 #pragma unroll
         for (int v = 0; v < V; v++) {
-            float z = (at[v] - center[v]) * scale[v] + shift[v];
-            at[v] = z > 0.0f ? z : bent[v] * z;
+            float z = bend.before(v, at[v] - bend.center[v]);
+            at[v] = z > 0.0f ? z : bend.slope[v] * z;
         }
         store<T, V>(y + place, at);
     }
@@ -94,23 +106,20 @@ template <typename T, int V> __device__ void slopes_part(
     const T* x, const T* dy, const float* map, const float* slope, u32 rows, u32 channels, u32 lanes,
     u32 rows_per_block, double* parts) {
     Place p = place<V>(rows, channels, lanes, rows_per_block);
-    float sums[3][V], center[V], scale[V], shift[V], bent[V], at[V], d[V];
+    float sums[3][V], at[V], d[V];
 #pragma unroll
     for (int v = 0; v < V; v++) sums[0][v] = sums[1][v] = sums[2][v] = 0.0f;
     if (!p.is_idle) {
-        channel_numbers<V>(map, p.channel, 0.0f, center);
-        channel_numbers<V>(map ? map + channels : map, p.channel, 1.0f, scale);
-        channel_numbers<V>(map ? map + 2 * channels : map, p.channel, 0.0f, shift);
-        channel_numbers<V>(slope, p.channel, 1.0f, bent);
+        Bend<V> bend(map, slope, channels, p.channel);
         for (u32 row = p.row; row < p.end; row += p.step) {
             u64 place = (u64)row * channels + p.channel;
             load<T, V>(x + place, at);
             load<T, V>(dy + place, d);
 #pragma unroll
             for (int v = 0; v < V; v++) {
-                float centered = at[v] - center[v];
-                float z = centered * scale[v] + shift[v];
-                float dz = z > 0.0f ? d[v] : bent[v] * d[v];
+                float centered = at[v] - bend.center[v];
+                float z = bend.before(v, centered);
+                float dz = z > 0.0f ? d[v] : bend.slope[v] * d[v];
                 sums[0][v] += dz * centered;
                 sums[1][v] += dz;
                 sums[2][v] += z > 0.0f ? 0.0f : d[v] * z;
@@ -153,11 +162,8 @@ template <typename T, int V> __device__ void unbend(
     u32 rows_per_block, T* dx) {
     Place p = place<V>(rows, channels, lanes, rows_per_block);
     if (p.is_idle) return;
-    float center[V], scale[V], shift[V], bent[V], a[V], b[V], rest[V], at[V], d[V];
-    channel_numbers<V>(map, p.channel, 0.0f, center);
-    channel_numbers<V>(map ? map + channels : map, p.channel, 1.0f, scale);
-    channel_numbers<V>(map ? map + 2 * channels : map, p.channel, 0.0f, shift);
-    channel_numbers<V>(slope, p.channel, 1.0f, bent);
+    Bend<V> bend(map, slope, channels, p.channel);
+    float a[V], b[V], rest[V], at[V], d[V];
     channel_numbers<V>(mix, p.channel, 1.0f, a);
     channel_numbers<V>(mix ? mix + channels : mix, p.channel, 0.0f, b);
     channel_numbers<V>(mix ? mix + 2 * channels : mix, p.channel, 0.0f, rest);
@@ -167,9 +173,9 @@ template <typename T, int V> __device__ void unbend(
         load<T, V>(dy + place, d);
 #pragma unroll
         for (int v = 0; v < V; v++) {
-            float centered = at[v] - center[v];
-            float z = centered * scale[v] + shift[v];
-            float dz = z > 0.0f ? d[v] : bent[v] * d[v];
+            float centered = at[v] - bend.center[v];
+            float z = bend.before(v, centered);
+            float dz = z > 0.0f ? d[v] : bend.slope[v] * d[v];
             at[v] = a[v] * dz + b[v] * centered + rest[v];
         }
         store<T, V>(dx + place, at);
