@@ -33,6 +33,9 @@ pub(crate) struct SynthArguments {
     /// Another network that judges what was made: a run's folder, a checkpoint or a weights file. May be repeated.
     #[arg(long, value_name = "NET")]
     pub(crate) judge: Vec<PathBuf>,
+    /// A folder made for the same targets, such as one without the prior: each judge says what they differ in, image by image.
+    #[arg(long, value_name = "DIR", conflicts_with = "embeddings")]
+    pub(crate) against: Option<PathBuf>,
     /// Images of each class.
     #[arg(long, value_name = "N", default_value = "1", conflicts_with_all = ["images", "embeddings", "held_out"])]
     pub(crate) per_class: NonZeroUsize,

@@ -23,6 +23,42 @@ pub(super) struct Folder {
     _begun: File,
 }
 
+/// The pictures called `names` in another folder that was begun for the same `targets`.
+///
+/// # Errors
+/// If it was not, or has not come to its end.
+pub(super) fn pictures_of<'a>(
+    path: &Path,
+    targets: &str,
+    names: impl Iterator<Item = &'a str>,
+) -> anyhow::Result<Vec<PathBuf>> {
+    let begun = path.join(BEGUN);
+    if !begun.is_file() {
+        bail!("{}: expected a folder that `synth` has made, found no {BEGUN} in it", path.display());
+    }
+    let key = read(&begun).with_context(|| format!("{}: not written by `synth`", begun.display()))?;
+    if key["targets"] != targets {
+        bail!(
+            "{}: expected images of the same targets by the same network, found those of others; make it by this command \
+             with another --out and without --against",
+            path.display()
+        );
+    }
+    let pictures: Vec<PathBuf> = names.map(|name| image_in(path, name)).collect();
+    match pictures.iter().find(|picture| !picture.is_file()) {
+        Some(missing) => bail!("{}: not there yet; let the command that began the folder end", missing.display()),
+        None => Ok(pictures),
+    }
+}
+
+fn image_in(folder: &Path, name: &str) -> PathBuf {
+    folder.join("images").join(format!("{name}.png"))
+}
+
+fn read(begun: &Path) -> anyhow::Result<Value> {
+    Ok(serde_json::from_slice(&fs::read(begun)?)?)
+}
+
 /// How far a batch has come.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Record {
@@ -82,7 +118,7 @@ impl Folder {
 
     /// The picture called `name`.
     pub(super) fn image(&self, name: &str) -> PathBuf {
-        self.path.join("images").join(format!("{name}.png"))
+        image_in(&self.path, name)
     }
 
     /// Makes room for frames.
@@ -149,8 +185,7 @@ fn refuse_filled(path: &Path) -> anyhow::Result<()> {
 }
 
 fn refuse_other(begun: &Path, key: &Value) -> anyhow::Result<()> {
-    let read = || anyhow::Ok(serde_json::from_slice::<Value>(&fs::read(begun)?)?);
-    let before = read().with_context(|| format!("{}: remove the folder and begin anew", begun.display()))?;
+    let before = read(begun).with_context(|| format!("{}: remove the folder and begin anew", begun.display()))?;
     let Some((name, before, now)) = first_change("", &before, key) else { return Ok(()) };
     bail!(
         "{}: begun with {name} {before}, and would go on with {now}; choose another --out, or remove the folder",
@@ -193,5 +228,26 @@ mod tests {
         assert!(words(key.clone()).starts_with("DIR/out/begun.json: remove the folder and begin anew: "));
         fs::remove_file(path.join(BEGUN)).unwrap();
         assert!(words(key).contains("found other content; choose another name"));
+    }
+
+    #[test]
+    fn only_what_shows_the_same_targets_is_compared() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        let pictures = |targets: &str| pictures_of(&path, targets, ["a", "b"].into_iter());
+        let words = |targets: &str| {
+            let error = format!("{:#}", pictures(targets).unwrap_err());
+            error.replace(&folder.path().display().to_string(), "DIR")
+        };
+        assert_eq!(words("1f"), "DIR/out: expected a folder that `synth` has made, found no begun.json in it");
+        let held = Folder::open(&path, &json!({ "targets": "1f" })).unwrap();
+        fs::write(held.image("a"), "").unwrap();
+        assert!(words("2e").starts_with("DIR/out: expected images of the same targets by the same network, found"));
+        let expected = "DIR/out/images/b.png: not there yet; let the command that began the folder end";
+        assert_eq!(words("1f"), expected);
+        fs::write(held.image("b"), "").unwrap();
+        assert_eq!(pictures("1f").unwrap(), [held.image("a"), held.image("b")]);
+        fs::write(path.join(BEGUN), "torn").unwrap();
+        assert!(words("1f").starts_with("DIR/out/begun.json: not written by `synth`: "));
     }
 }

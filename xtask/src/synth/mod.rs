@@ -41,6 +41,7 @@ use settings::Settings;
 pub(crate) use settings::check as check_settings;
 use targets::{Aim, Goal, Targets};
 use vectors::Vectors;
+use verdict::Verdict;
 
 /// Frames of an animation, where nothing else is asked for.
 const FRAMES: u64 = 20;
@@ -54,12 +55,14 @@ pub(crate) fn run(arguments: &SynthArguments) -> anyhow::Result<()> {
     let checkpoint = if arguments.classes.is_empty() { None } else { Some(head::checkpoint_of(&arguments.net)?) };
     let net = net(arguments, checkpoint.as_deref())?;
     let judges = judges(arguments)?;
+    let memory = checkpoint.as_deref().and_then(Memory::open);
     let settings = Settings::new(arguments, net.normalisation)?;
     if settings.config.statistics.is_some() {
         check_statistics(net.backbone.network())?;
     }
     let head = checkpoint.as_deref().map(|checkpoint| Head::load(checkpoint, arguments.computer.device)).transpose()?;
     let mut targets = Targets::of(arguments, &net, head, settings.distance)?;
+    let against = arguments.against.as_deref().map(|path| against(path, &targets, memory.as_ref())).transpose()?;
     let out = arguments.out.clone().map_or_else(|| usual_folder(&arguments.net), Ok)?;
     let beginnings = arguments.beginnings.map_or(settings.beginnings, std::num::NonZeroU64::get);
     let frames = frames(arguments, beginnings * settings.config.steps);
@@ -71,7 +74,6 @@ pub(crate) fn run(arguments: &SynthArguments) -> anyhow::Result<()> {
     if arguments.animation {
         gallery::write_animations(&making)?;
     }
-    let memory = checkpoint.as_deref().and_then(Memory::open);
     if let Some(memory) = &memory {
         let classes = targets
             .list
@@ -79,7 +81,8 @@ pub(crate) fn run(arguments: &SynthArguments) -> anyhow::Result<()> {
             .filter_map(|target| if let Aim::Class(class) = target.aim { Some(class) } else { None });
         targets.references = Some(memory.references(classes));
     }
-    let findings = judged(&making, &targets, memory.as_ref(), &judges, &records)?;
+    let court = Court { judges, against };
+    let findings = judged(&making, &targets, memory.as_ref(), &court, &records)?;
     output::file(&folder.path().join("summary.json"), &(serde_json::to_string_pretty(&findings)? + "\n"))?;
     if arguments.json { output::json(&findings) } else { output::text(&findings.words()) }
 }
@@ -102,6 +105,40 @@ fn judges(arguments: &SynthArguments) -> anyhow::Result<Vec<Net>> {
     let overrides = Overrides { computer: arguments.computer, ..Overrides::default() };
     let judges = arguments.judge.iter().map(|path| Net::load(path, &overrides).context("--judge"));
     judges.collect()
+}
+
+/// The pictures of the same targets in another folder.
+fn against(path: &Path, targets: &Targets, memory: Option<&Memory>) -> anyhow::Result<Vec<PathBuf>> {
+    if targets.references.is_none() && memory.is_none() {
+        bail!("--against: expected targets with faces to compare with, and the run's training images cannot be opened");
+    }
+    let names = targets.list.iter().map(|target| target.name.as_str());
+    folder::pictures_of(path, &targets.digest(), names).context("--against")
+}
+
+/// Who judges beside the own network, and what is judged beside what was made.
+struct Court {
+    judges: Vec<Net>,
+    /// Pictures of the same targets.
+    against: Option<Vec<PathBuf>>,
+}
+
+impl Court {
+    /// What the own network says, which embeds the pictures at `paths` as `own`, and the others.
+    fn verdicts(&self, net: &Net, targets: &Targets, paths: &[PathBuf], own: &Vectors) -> anyhow::Result<Vec<Verdict>> {
+        let mut verdicts = vec![self.verdict(net, targets, own)?];
+        for judge in &self.judges {
+            let verdict = || self.verdict(judge, targets, &judge::of_files("results", judge, paths.to_vec())?);
+            verdicts.push(verdict().with_context(|| judge.path.display().to_string())?);
+        }
+        Ok(verdicts.into_iter().flatten().collect())
+    }
+
+    fn verdict(&self, net: &Net, targets: &Targets, made: &Vectors) -> anyhow::Result<Option<Verdict>> {
+        let before = |paths: &Vec<PathBuf>| judge::of_files("results compared with", net, paths.clone());
+        let before = self.against.as_ref().map(before).transpose()?;
+        verdict::verdict(net, targets, made, before.as_ref())
+    }
 }
 
 /// Before anything is begun.
@@ -163,7 +200,7 @@ fn judged<'a>(
     making: &Making<'a>,
     targets: &Targets,
     memory: Option<&Memory>,
-    judges: &[Net],
+    court: &Court,
     records: &[Record],
 ) -> anyhow::Result<Findings<'a>> {
     let paths: Vec<PathBuf> = targets.list.iter().map(|target| making.folder.image(&target.name)).collect();
@@ -171,13 +208,8 @@ fn judged<'a>(
     write_embeddings(&making.folder.path().join("embeddings.npy"), &embeddings)?;
     let images = images(making, targets, memory, &embeddings)?;
     gallery::write_sheet(making, targets, &images, memory)?;
-    let mut verdicts = vec![verdict::verdict(making.net, targets, &embeddings)?];
-    for judge in judges {
-        let results =
-            judge::of_files("results", judge, paths.clone()).with_context(|| judge.path.display().to_string())?;
-        verdicts.push(verdict::verdict(judge, targets, &results)?);
-    }
-    Ok(Findings { judges: verdicts.into_iter().flatten().collect(), ..findings(making, targets, records, images)? })
+    let judges = court.verdicts(making.net, targets, &paths, &embeddings)?;
+    Ok(Findings { judges, ..findings(making, targets, records, images)? })
 }
 
 fn findings<'a>(

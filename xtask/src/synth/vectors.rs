@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use arcface_core::candle::{DType, Tensor};
 use arcface_core::checkpoint::load_tensors;
+use arcface_eval::Embeddings;
 
 /// The name under which `embed` writes them.
 const USUAL: &str = "embeddings";
@@ -36,6 +37,14 @@ impl Vectors {
 
     pub(super) fn rows(&self) -> std::slice::ChunksExact<'_, f32> {
         self.values.chunks_exact(self.size)
+    }
+
+    /// The same with every row brought to length 1.
+    ///
+    /// # Errors
+    /// If a row is zero or not finite.
+    pub(super) fn unit(&self) -> anyhow::Result<Embeddings> {
+        Ok(Embeddings::normalised(&self.values, self.size)?)
     }
 
     /// Whether all rows have length 1.

@@ -28,18 +28,38 @@ pub(super) struct Verdict {
     pub(super) real: Option<Passing>,
     /// Accuracy of all pairs of the list, whose best threshold decides.
     pub(super) pairs_accuracy: Option<f64>,
+    /// Where there is another folder to compare with.
+    pub(super) against: Option<Against>,
     /// Fréchet distance of embeddings of length 1 between what was made and the faces that were aimed at, where both are
     /// more than the embedding has dimensions.
     pub(super) frechet: Option<f64>,
 }
 
-/// What `net` says of what it embeds as `made`, row i for target i; `None` where there are no faces to compare with.
+/// What another folder holds of the same targets, and what was made beside it.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Against {
+    /// As of what was made.
+    cosine: Estimate,
+    made: Option<Passing>,
+    /// Mean difference of the cosines, image by image.
+    cosine_gain: Estimate,
+    /// Difference of the shares that pass for their people, image by image.
+    verified_gain: Option<Estimate>,
+}
+
+/// What `net` says of what it embeds as `made`, row i for target i, and as `before` in another folder; `None` where there are
+/// no faces to compare with.
 ///
 /// # Errors
 /// If a face cannot be read or has another size than the network takes, or the user interrupts.
-pub(super) fn verdict(net: &Net, targets: &Targets, made: &Vectors) -> anyhow::Result<Option<Verdict>> {
+pub(super) fn verdict(
+    net: &Net,
+    targets: &Targets,
+    made: &Vectors,
+    before: Option<&Vectors>,
+) -> anyhow::Result<Option<Verdict>> {
     let Some(references) = &targets.references else { return Ok(None) };
-    let unit = Embeddings::normalised(&made.values, made.size)?;
+    let unit = made.unit()?;
     let of_pairs = targets.people.as_ref().map(|people| OfPairs::by(net, people)).transpose()?;
     let (faces, aimed) = if let Some(pairs) = &of_pairs {
         let faces = pairs.of(&pairs.people.aimed)?;
@@ -50,6 +70,7 @@ pub(super) fn verdict(net: &Net, targets: &Targets, made: &Vectors) -> anyhow::R
         (faces, aimed)
     };
     let passing = |of: &Embeddings| of_pairs.as_ref().map(|pairs| pairs.passing(of)).transpose();
+    let against = before.map(|before| against(&unit, &before.unit()?, &aimed, of_pairs.as_ref())).transpose()?;
     let (frechet, size) = (made.values.len().min(faces.len() * faces.size()) / made.size, made.size);
     Ok(Some(Verdict {
         net: net.path.display().to_string(),
@@ -59,15 +80,30 @@ pub(super) fn verdict(net: &Net, targets: &Targets, made: &Vectors) -> anyhow::R
         made: passing(&unit)?,
         real: passing(&aimed)?,
         pairs_accuracy: of_pairs.as_ref().map(|pairs| pairs.verification.accuracy),
+        against,
         frechet: (size < frechet).then(|| frechet_distance(&rows(&unit), &rows(&faces), size)).transpose()?,
     }))
+}
+
+fn against(
+    made: &Embeddings,
+    before: &Embeddings,
+    aimed: &Embeddings,
+    pairs: Option<&OfPairs<'_>>,
+) -> anyhow::Result<Against> {
+    Ok(Against {
+        cosine: rebuilt::cosine(before, aimed)?,
+        made: pairs.map(|pairs| pairs.passing(before)).transpose()?,
+        cosine_gain: rebuilt::cosine_gain(made, before, aimed)?,
+        verified_gain: pairs.map(|pairs| pairs.verified_gain(made, before)).transpose()?,
+    })
 }
 
 /// The faces of all targets, one after the other.
 fn embedded(net: &Net, references: &References) -> anyhow::Result<Embeddings> {
     let indices = references.of.iter().flatten().copied().collect();
     let faces = judge::embeddings("faces aimed at", net, &references.source, indices)?;
-    Ok(Embeddings::normalised(&faces.values, faces.size)?)
+    faces.unit()
 }
 
 /// The mean of each target's faces.
@@ -96,7 +132,7 @@ impl<'a> OfPairs<'a> {
     fn by(net: &Net, people: &'a People) -> anyhow::Result<Self> {
         let set = &people.set;
         let all = judge::embeddings("faces of the pairs", net, &set.source, set.images.clone())?;
-        let all = Embeddings::normalised(&all.values, all.size)?;
+        let all = all.unit()?;
         let distances = all.squared_distances(&positions(set))?;
         Ok(Self { people, all, verification: verify_folds(&distances, &set.list.same(), &set.list.folds())? })
     }
@@ -110,6 +146,12 @@ impl<'a> OfPairs<'a> {
     /// How far `faces`, one for each person, pass for the people.
     fn passing(&self, faces: &Embeddings) -> anyhow::Result<Passing> {
         Ok(rebuilt::passing(faces, &self.of(&self.people.others)?, self.verification.threshold)?)
+    }
+
+    /// How many more of `made` pass for the people than of `before`.
+    fn verified_gain(&self, made: &Embeddings, before: &Embeddings) -> anyhow::Result<Estimate> {
+        let others = self.of(&self.people.others)?;
+        Ok(rebuilt::verified_gain(made, before, &others, self.verification.threshold)?)
     }
 }
 
@@ -134,7 +176,22 @@ impl Verdict {
                 lines.push(("  accuracy", format!("{}; real faces {:.1} %", percent(made), 100.0 * real.value)));
             }
         }
+        lines.extend(self.against.iter().flat_map(Against::lines));
         lines.extend(self.frechet.map(|distance| ("  Fréchet distance", format!("{distance:.4}"))));
+        lines
+    }
+}
+
+impl Against {
+    fn lines(&self) -> Vec<(&'static str, String)> {
+        let Estimate { value, interval } = self.cosine_gain;
+        let gain = format!("{value:+.3} [{:+.3}, {:+.3}]", interval.low, interval.high);
+        let mut lines = vec![("  cosine, compared", format!("{gain} on {}", cosine(&self.cosine)))];
+        if let (Some(before), Some(Estimate { value, interval })) = (&self.made, self.verified_gain) {
+            let [value, low, high] = [value, interval.low, interval.high].map(|share| 100.0 * share);
+            let gain = format!("{value:+.1} points [{low:+.1}, {high:+.1}]");
+            lines.push(("  verified, compared", format!("{gain} on {}", percent(&before.verified))));
+        }
         lines
     }
 }

@@ -237,6 +237,7 @@ fn inversions_tell_their_options() {
           --pairs <FILE>          Pairs of the faces in --images, LFW's `pairs.txt` or a CSV: one face of each person is aimed at, and what is made is to pass for another of the same person
           --held-out              The same of the pairs that a run was verified on
           --judge <NET>           Another network that judges what was made: a run's folder, a checkpoint or a weights file. May be repeated
+          --against <DIR>         A folder made for the same targets, such as one without the prior: each judge says what they differ in, image by image
           --per-class <N>         Images of each class [default: 1]
           --count <N>             Take at most the first N images, people or embeddings
           --preset <PRESET>       What single values lie over: few steps of several beginnings with more priors, or the paper's own [default: fast] [possible values: fast, paper]

@@ -97,6 +97,26 @@ fn faces_are_made_from_faces_and_judged_as_they_are_written() {
     assert!(pictures(&at("other")).iter().all(|(name, bytes)| before[name] != *bytes));
 }
 
+/// Other noise for the same people, beside what there is in `people` as `judged` there.
+fn compared(folder: &Path, work: &[&str], judged: &Value) {
+    let arguments = [work, &["--out", "others", "--seed", "1", "--against", "people"]].concat();
+    let judges = &document(&mut synth(folder, "runs/one", &arguments))["judges"];
+    let value = |figure: &Value| figure["value"].as_f64().unwrap();
+    for judge in judges.as_array().unwrap() {
+        let against = &judge["against"];
+        assert_eq!((&against["cosine"], &against["made"]), (&judged["cosine"], &judged["made"]));
+        let gain = value(&judge["cosine"]) - value(&judged["cosine"]);
+        assert!(1e-9 < gain.abs() && (value(&against["cosine_gain"]) - gain).abs() < 1e-9, "{against}, {gain}");
+        let gain = value(&judge["made"]["verified"]) - value(&judged["made"]["verified"]);
+        assert!((value(&against["verified_gain"]) - gain).abs() < 1e-9, "{against}, {gain}");
+    }
+    let words = |arguments: &[&str]| fail(&mut synth(folder, "runs/one", arguments));
+    let fewer = ["--held-out", "--count", "2", "--against", "people", "--out", "fewer"];
+    assert_snapshot!(words(&fewer), @"error: --against: people: expected images of the same targets by the same network, found those of others; make it by this command with another --out and without --against");
+    assert_snapshot!(words(&["--images", "faces", "--against", "faces"]), @"error: --against: faces: expected a folder that `synth` has made, found no begun.json in it");
+    assert!(!folder.join("fewer").exists() && !folder.join("synth").exists());
+}
+
 /// The judge is the network itself, so that both must say the same.
 #[test]
 fn networks_judge_whether_faces_pass_for_people() {
@@ -118,7 +138,8 @@ fn networks_judge_whether_faces_pass_for_people() {
         assert!(passing["verified"]["interval"]["low"].as_f64().unwrap() <= value(&passing["verified"]));
     }
     // Too few for a covariance of 128 dimensions.
-    assert!(judges[0]["frechet"].is_null());
+    assert!(judges[0]["frechet"].is_null() && judges[0]["against"].is_null());
+    compared(folder.path(), &work, &judges[0]);
     // The same faces as files, with the pairs as a list.
     let pairs = ["data", "pairs", "faces", "--count", "6", "--folds", "1", "--out", "pairs.csv"];
     succeed(xtask(folder.path()).args(pairs));
