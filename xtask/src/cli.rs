@@ -227,7 +227,7 @@ pub(crate) enum DataCommand {
     Inspect(InspectArguments),
     /// Cut aligned faces out of photographs by their five landmarks.
     Align(AlignArguments),
-    /// Convert a data set into a folder or a `.rec`, images as they are encoded.
+    /// Convert a data set into a folder or a `.rec`, images as they are encoded or smaller.
     Convert(ConvertArguments),
     /// Draw faces into a folder, one sub-folder per identity.
     Generate(GenerateArguments),
@@ -310,6 +310,9 @@ pub(crate) struct ConvertArguments {
     /// File with the identities of a folder to take, one per line.
     #[arg(long, value_name = "FILE")]
     pub(crate) identities: Option<PathBuf>,
+    /// Encode every image anew as JPEG of this quality, 1 to 100, for a smaller set.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub(crate) quality: Option<u8>,
     /// Print one JSON document on stdout.
     #[arg(long)]
     pub(crate) json: bool,

@@ -9,6 +9,7 @@ mod labels;
 #[cfg(feature = "parquet")]
 mod parquet;
 pub mod procedural;
+mod recoded;
 mod record;
 mod subset;
 mod walk;
@@ -27,6 +28,7 @@ pub use idx::{IdxSource, is_idx_folder};
 pub use joined::{JoinedSource, SameName};
 #[cfg(feature = "parquet")]
 pub use parquet::{ParquetSource, is_parquet_folder};
+pub use recoded::RecodedSource;
 pub use record::RecordSource;
 pub use subset::{Holdout, Subset, hold_out};
 pub use walk::image_files;

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use arcface_data::convert::{Container, convert};
-use arcface_data::source::{FileSource, Holdout, JoinedSource, SameName, Subset, hold_out, images_by_identity, keys};
+use arcface_data::source::{
+    FileSource, Holdout, JoinedSource, RecodedSource, SameName, Subset, hold_out, images_by_identity, keys,
+};
 use arcface_data::{
     FileFormat, FolderOptions, FolderSource, NoiseConfig, NoisySource, ProceduralConfig, ProceduralSource,
     RecordSource, Source, generate,
@@ -55,6 +57,7 @@ fn every_source_keeps_the_contract() {
     let rates = NoiseConfig { closed: 0.3, open: 0.3, seed: 1 };
     check(&NoisySource::new(folder.clone(), Some(procedural(2)), rates).unwrap());
     check(&Subset::of_images(folder.clone(), &[1, 4, 5]).unwrap());
+    check(&RecodedSource::new(folder.clone(), 60).unwrap());
     let files = FileSource::new(files);
     assert_eq!(files.image(0).unwrap(), folder.image(0).unwrap());
 }

@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use arcface_data::convert::{Container, Summary, convert, summary};
 use arcface_data::image::{encode_jpeg, write_png};
-use arcface_data::source::keys;
+use arcface_data::source::{RecodedSource, keys};
 use arcface_data::{FolderOptions, FolderSource, RecordSource, Source};
 use insta::assert_snapshot;
 use tempfile::{TempDir, tempdir};
@@ -37,6 +38,29 @@ fn faces() -> TempDir {
     let root = folder(&counts, 6);
     fs::write(root.path().join("person03/person03_0000.jpg"), encode_jpeg(&noise(6, 9), 90).unwrap()).unwrap();
     root
+}
+
+/// What was encoded anew is smaller, is what comes back, and has a name of its own beside one of the same stem.
+#[test]
+fn a_set_is_made_smaller() {
+    let (faces, place) = (folder(&[("ada", 2), ("bob", 1)], 40), tempdir().unwrap());
+    fs::write(faces.path().join("ada/ada_0001.jpg"), encode_jpeg(&noise(40, 9), 95).unwrap()).unwrap();
+    let source: Arc<dyn Source> = Arc::new(open(faces.path()));
+    let small = RecodedSource::new(source.clone(), 40).unwrap();
+    let target = place.path().join("small");
+    assert_eq!(write(&small, &target, Container::Folder), sum(&open(&target)));
+    let written = open(&target);
+    assert_eq!(
+        keys(&written),
+        ["ada/ada_0001.jpg", "ada/ada_0001.png.jpg", "ada/ada_0002.png.jpg", "bob/bob_0001.png.jpg"]
+    );
+    for index in 0..written.len() {
+        assert_eq!(written.image(index).unwrap(), small.image(index).unwrap());
+        let [before, after] =
+            [&*source, &written].map(|source: &dyn Source| source.encoded(index).unwrap().unwrap().len());
+        assert!(after < before, "{before}, {after}");
+    }
+    assert_snapshot!(RecodedSource::new(source, 0).unwrap_err(), @"quality of a JPEG: expected 1 <= quality <= 100, got 0");
 }
 
 #[test]

@@ -2,10 +2,12 @@
 //! Knows no format; reading and writing are `arcface-data`'s.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::bail;
 use arcface_data::Source;
 use arcface_data::convert::{Container, Summary, convert, summary};
+use arcface_data::source::RecodedSource;
 use serde::Serialize;
 
 use super::kind::{Kind, open};
@@ -27,9 +29,15 @@ struct Report {
 /// # Errors
 /// If the source cannot be read, the destination exists or cannot be written, or does not hold what was written.
 pub(super) fn run(arguments: &ConvertArguments) -> anyhow::Result<()> {
-    let ConvertArguments { source: from, destination: to, identities, json } = arguments;
+    let ConvertArguments { source: from, destination: to, identities, quality, json } = arguments;
     let container = container(to)?;
     let source = open(from, identities.as_deref())?;
+    let (source, origin): (Arc<dyn Source>, String) = match *quality {
+        Some(quality) => {
+            (Arc::new(RecodedSource::new(source, quality)?), format!("{} as JPEG of quality {quality}", place(from)))
+        }
+        None => (source, place(from)),
+    };
     interrupt::listen()?;
     let written = followed("converting", &*source, |go_on| convert(&*source, to, container, go_on))?;
     let target = open(to, None)?;
@@ -37,7 +45,7 @@ pub(super) fn run(arguments: &ConvertArguments) -> anyhow::Result<()> {
     if found != written {
         bail!("{}: expected {written:?}, read back {found:?}; disk or memory are at fault, remove it", to.display());
     }
-    let report = Report { source: place(from), destination: place(to), summary: written };
+    let report = Report { source: origin, destination: place(to), summary: written };
     if *json { output::json(&report) } else { output::text(&report.words()) }
 }
 
