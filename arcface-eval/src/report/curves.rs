@@ -4,7 +4,7 @@
 use arcface_core::{Error, Result};
 use plotters::prelude::*;
 
-use super::style::{Canvas, FONT, GRID, TEXT, TITLE, TITLE_HEIGHT, bounds, colour, draw, short};
+use super::style::{Canvas, FONT, GRID, TEXT, TITLE, TITLE_HEIGHT, bounds, colour, draw, legend, sample, short};
 
 const WIDTH: u32 = 720;
 const PANEL_HEIGHT: u32 = 220;
@@ -87,15 +87,10 @@ fn draw_panel(
         if points.len() <= FEW_POINTS {
             chart.draw_series(points.iter().map(|&point| Circle::new(point, 3, colour(index).filled())))?;
         }
-        chart
-            .draw_series(LineSeries::new(points, line))?
-            .label(curve.name)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], line));
+        chart.draw_series(LineSeries::new(points, line))?.label(curve.name).legend(sample(line));
     }
     if 1 < panel.curves.len() {
-        let mut legend = chart.configure_series_labels();
-        legend.position(free_corner(panel, (low, high))).label_font((FONT, TEXT));
-        legend.background_style(WHITE.mix(0.85)).border_style(GRID).draw()?;
+        legend(&mut chart, free_corner(panel, (low, high)))?;
     }
     Ok(())
 }

@@ -4,7 +4,9 @@
 use arcface_core::{Error, Result};
 use plotters::prelude::*;
 
-use super::style::{Canvas, FONT, GRID, TEXT, TITLE, TITLE_HEIGHT, bounds, check_finite, colour, draw, short};
+use super::style::{
+    Canvas, FONT, GRID, TEXT, TITLE, TITLE_HEIGHT, bounds, check_finite, colour, draw, legend, sample, short,
+};
 
 const WIDTH: u32 = 640;
 const HEIGHT: u32 = 400;
@@ -111,7 +113,7 @@ fn draw_distributions(
     area: &Canvas<'_>,
     plot: &Distributions<'_>,
     (low, high): (f64, f64),
-    legend: SeriesLabelPosition,
+    place: SeriesLabelPosition,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let kinds: Vec<(&str, Vec<f64>)> = plot
         .series
@@ -148,16 +150,9 @@ fn draw_distributions(
         chart
             .draw_series(LineSeries::new([(mark, 0.0), (mark, 110.0 * top)], BLACK.stroke_width(2)))?
             .label(format!("{name} {}", short(mark)))
-            .legend(|(x, y)| PathElement::new([(x, y), (x + 16, y)], BLACK.stroke_width(2)));
+            .legend(sample(BLACK.stroke_width(2)));
     }
-    chart
-        .configure_series_labels()
-        .position(legend)
-        .label_font((FONT, TEXT))
-        .background_style(WHITE.mix(0.85))
-        .border_style(GRID)
-        .draw()?;
-    Ok(())
+    legend(&mut chart, place)
 }
 
 /// The place at the top, of three, whose highest bar is lowest.

@@ -5,7 +5,7 @@ use arcface_core::{Error, Result};
 use plotters::coord::ranged1d::ValueFormatter;
 use plotters::prelude::*;
 
-use super::style::{FONT, GRID, TEXT, TITLE, colour, draw, short};
+use super::style::{FONT, GRID, TEXT, TITLE, colour, draw, legend, sample, short};
 use crate::roc::OperatingPoint;
 use crate::scores::TarAtFar;
 
@@ -97,17 +97,7 @@ where
         let step = shown.len().div_ceil(MOST_POINTS).max(1);
         let thinned = shown.iter().enumerate().filter(|(at, _)| at % step == 0 || at + 1 == shown.len());
         let points = thinned.map(|(_, point)| place(rates, point));
-        chart
-            .draw_series(LineSeries::new(points, line))?
-            .label(*name)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], line));
+        chart.draw_series(LineSeries::new(points, line))?.label(*name).legend(sample(line));
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::LowerLeft)
-        .label_font((FONT, TEXT))
-        .background_style(WHITE.mix(0.85))
-        .border_style(GRID)
-        .draw()?;
-    Ok(())
+    legend(chart, SeriesLabelPosition::LowerLeft)
 }

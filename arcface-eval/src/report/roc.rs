@@ -4,7 +4,7 @@
 use arcface_core::{Error, Result};
 use plotters::prelude::*;
 
-use super::style::{FONT, GRID, TEXT, TITLE, colour, draw, short};
+use super::style::{FONT, GRID, TEXT, TITLE, colour, draw, legend, sample, short};
 use crate::roc::Roc;
 
 /// Draws curves with their names as SVG: TAR over FAR, from the lowest FAR that any of them can show.
@@ -46,24 +46,11 @@ pub fn roc_plot(curves: &[(&str, &Roc)]) -> Result<String> {
         for (index, (name, roc)) in curves.iter().enumerate() {
             let line = colour(index).stroke_width(2);
             let label = format!("{name}: AUC {:.4}, EER {:.2} %", roc.auc(), 100.0 * roc.eer());
-            chart
-                .draw_series(LineSeries::new(staircase(roc), line))?
-                .label(label)
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], line));
+            chart.draw_series(LineSeries::new(staircase(roc), line))?.label(label).legend(sample(line));
         }
         let grey = BLACK.mix(0.4);
-        chart
-            .draw_series(LineSeries::new(chance(lowest), grey))?
-            .label("guessing")
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], grey));
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::LowerRight)
-            .label_font((FONT, TEXT))
-            .background_style(WHITE.mix(0.85))
-            .border_style(GRID)
-            .draw()?;
-        Ok(())
+        chart.draw_series(LineSeries::new(chance(lowest), grey))?.label("guessing").legend(sample(grey));
+        legend(&mut chart, SeriesLabelPosition::LowerRight)
     })
 }
 

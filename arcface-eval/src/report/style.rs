@@ -2,7 +2,7 @@
 //! Knows no figures.
 
 use arcface_core::{Error, Result};
-use plotters::coord::Shift;
+use plotters::coord::{CoordTranslate, Shift};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
@@ -94,6 +94,23 @@ pub(super) fn key(
     area.draw(&Rectangle::new([(x, y - 7), (x + 18, y + 7)], colour.filled()))?;
     let style = (FONT, TEXT).into_text_style(area).pos(Pos::new(HPos::Left, VPos::Center));
     area.draw(&Text::new(name.to_owned(), (x + 25, y), style))?;
+    Ok(())
+}
+
+/// A piece of `line`, for a legend.
+pub(super) fn sample(line: impl Into<ShapeStyle>) -> impl Fn((i32, i32)) -> PathElement<(i32, i32)> {
+    let line = line.into();
+    move |(x, y)| PathElement::new([(x, y), (x + 18, y)], line)
+}
+
+/// Draws the legend of what `chart` shows.
+pub(super) fn legend<'a, 'b: 'a, C: CoordTranslate>(
+    chart: &mut ChartContext<'a, SVGBackend<'b>, C>,
+    position: SeriesLabelPosition,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let mut labels = chart.configure_series_labels();
+    labels.position(position).label_font((FONT, TEXT));
+    labels.background_style(WHITE.mix(0.85)).border_style(GRID).draw()?;
     Ok(())
 }
 
