@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use arcface_core::candle::Tensor;
+use arcface_core::candle::{DType, Tensor};
 use arcface_core::checkpoint::{load_tensors, save_tensors, take};
+use arcface_data::purify::SubCenters;
 use arcface_eval::Verification;
 use arcface_eval::report::Hardest;
 use arcface_losses::Objective;
@@ -138,6 +139,19 @@ pub(crate) fn centers(folder: &Path) -> anyhow::Result<Tensor> {
     let (mut tensors, _) = load_tensors(&path)?;
     let missing = || format!("{}: tensor `head.centers` is missing; this loss has no class centers", path.display());
     tensors.remove("head.centers").with_context(missing)
+}
+
+/// Class centers (C, D) or (C, K, D) as sub-centers; of the former each class has one.
+///
+/// # Errors
+/// If the shape is another.
+pub(crate) fn sub_centers(centers: &Tensor) -> anyhow::Result<SubCenters> {
+    let shape = match *centers.dims() {
+        [classes, size] => [classes, 1, size],
+        [classes, per_class, size] => [classes, per_class, size],
+        _ => bail!("class centers: expected (C, D) or (C, K, D), found {:?}", centers.dims()),
+    };
+    Ok(SubCenters::new(centers.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?, shape)?)
 }
 
 /// The loss of a checkpoint as training left it, in f32 on `device`, and how far that was.

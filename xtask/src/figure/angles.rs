@@ -4,7 +4,6 @@
 use std::path::Path;
 
 use anyhow::Context;
-use arcface_core::candle::{DType, Tensor};
 use arcface_data::purify::SubCenters;
 use arcface_eval::report::{self, Distributions};
 use arcface_models::Backbone;
@@ -128,23 +127,19 @@ fn start(finished: &Finished) -> anyhow::Result<Snapshot> {
         let (name, run) = (finished.config.loss().0, finished.run.path().display());
         format!("{run}: loss.name = \"{name}\" has no class centers; expected a run of a loss with some")
     })?;
-    Ok(Snapshot { name: "start".to_owned(), step: 0, backbone: trainer.backbone, centers: sub_centers(&centers)? })
+    Ok(Snapshot {
+        name: "start".to_owned(),
+        step: 0,
+        backbone: trainer.backbone,
+        centers: checkpoint::sub_centers(&centers)?,
+    })
 }
 
 fn snapshot(name: &str, step: u64, folder: &Path) -> anyhow::Result<Snapshot> {
     let Net { backbone, .. } = Net::load(&folder.join(WEIGHTS), &Overrides::default())?;
-    let centers = sub_centers(&checkpoint::centers(folder)?).with_context(|| folder.display().to_string())?;
+    let centers =
+        checkpoint::sub_centers(&checkpoint::centers(folder)?).with_context(|| folder.display().to_string())?;
     Ok(Snapshot { name: name.to_owned(), step, backbone, centers })
-}
-
-/// Centers (C, D) or (C, K, D).
-fn sub_centers(centers: &Tensor) -> anyhow::Result<SubCenters> {
-    let shape = match *centers.dims() {
-        [classes, size] => [classes, 1, size],
-        [classes, per_class, size] => [classes, per_class, size],
-        _ => anyhow::bail!("class centers: expected (C, D) or (C, K, D), found {:?}", centers.dims()),
-    };
-    Ok(SubCenters::new(centers.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?, shape)?)
 }
 
 fn numbers<'a>(run: &'a Run, moment: &'a Moment) -> Numbers<'a> {

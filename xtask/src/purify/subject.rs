@@ -5,7 +5,6 @@ use std::ops::Deref;
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use arcface_core::candle::DType;
 use arcface_data::purify::SubCenters;
 
 use crate::checkpoint;
@@ -62,17 +61,15 @@ fn refuse_single_centers(config: &Config) -> anyhow::Result<()> {
 
 fn sub_centers(finished: &Finished) -> anyhow::Result<SubCenters> {
     let checkpoint = &finished.checkpoint;
-    let centers = checkpoint::centers(checkpoint)?;
-    let dims = centers.dims3().with_context(|| format!("{}: centers (C, K, D)", checkpoint.display()))?;
-    let identities = finished.source.num_identities();
-    if dims.0 != identities {
+    let centers = checkpoint::sub_centers(&checkpoint::centers(checkpoint)?);
+    let centers = centers.with_context(|| checkpoint.display().to_string())?;
+    let (classes, identities) = (centers.shape()[0], finished.source.num_identities());
+    if classes != identities {
         bail!(
-            "{}: expected centers of {identities} classes as the data set has, found {}; the data set has changed since \
-             the run",
-            finished.run.path().display(),
-            dims.0
+            "{}: expected centers of {identities} classes as the data set has, found {classes}; the data set has changed \
+             since the run",
+            finished.run.path().display()
         );
     }
-    let values = centers.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
-    SubCenters::new(values, [dims.0, dims.1, dims.2]).with_context(|| checkpoint.display().to_string())
+    Ok(centers)
 }
