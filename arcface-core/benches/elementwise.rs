@@ -6,7 +6,8 @@ use std::hint::black_box;
 
 use arcface_core::candle::{DType, Device, Tensor, Var};
 use arcface_core::ops::{
-    DropKey, add, batch_norm_eval, batch_norm_prelu_train, batch_norm_train, channel_statistics, dropout, prelu,
+    DropKey, add, batch_norm_add_train, batch_norm_eval, batch_norm_prelu_train, batch_norm_train, channel_statistics,
+    dropout, prelu,
 };
 use arcface_core::optim::{AdamW, AdamWConfig, Optimizer, Sgd, SgdConfig};
 use arcface_core::testing::normal;
@@ -55,6 +56,12 @@ fn forward(group: &mut BenchmarkGroup<'_, WallTime>, shape: &[usize]) {
     measure(group, "batch_norm_train", shape, 3, || drop(black_box(batch_norm_train(&x, &affine, 1e-5).unwrap())));
     measure(group, "batch_norm_prelu_train", shape, 3, || {
         drop(black_box(batch_norm_prelu_train(&x, &affine, &slope, 1e-5).unwrap()));
+    });
+    measure(group, "batch_norm_add_train", shape, 4, || {
+        drop(black_box(batch_norm_add_train(&x, &affine, &x, 1e-5).unwrap()));
+    });
+    measure(group, "batch_norm_train_and_add", shape, 6, || {
+        drop(black_box(add(&batch_norm_train(&x, &affine, 1e-5).unwrap().0, &x).unwrap()));
     });
     measure(group, "batch_norm_eval", shape, 2, || {
         drop(black_box(batch_norm_eval(&x, &affine, &statistics, 1e-5).unwrap()));

@@ -7,12 +7,12 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Shape, Tensor};
 
 use super::element::{Element, check_operand, storage, values};
-#[cfg(feature = "cuda")]
-use super::normaliser;
-use super::normaliser::{Map, Normaliser, batch_moments};
-use super::passes::{Center, Moments, combined, gradient_sums, stretched};
-use super::rows::{from_f64, narrowed, to_f64, with_three, with_values};
+use super::normaliser::{Normaliser, batch_moments};
+use super::passes::{Center, Map, Moments, combined, gradient_sums, stretched};
+use super::rows::{from_f64, narrowed, to_f64, with_optional, with_three, with_values};
 use super::tape::{self, Made, Recorded, is_wanted};
+#[cfg(feature = "cuda")]
+use super::{cuda::normalise::Behind, normaliser};
 use crate::{Error, Result, shape, with_element};
 
 /// Mean and variance of each channel of one batch, outside of any graph.
@@ -49,7 +49,7 @@ pub fn batch_norm_train(x: &Tensor, affine: &Tensor, eps: f64) -> Result<(Tensor
     #[cfg(feature = "cuda")]
     if x.device().is_cuda() {
         normaliser::check_batch(x, affine, eps)?;
-        return super::cuda::normalise::train(x, affine, None, eps);
+        return super::cuda::normalise::train(x, affine, Behind::Nothing, eps);
     }
     let (normaliser, statistics) = Normaliser::of_batch(x, affine, eps)?;
     Ok((tape::apply2(x, affine, BatchNorm(normaliser))?, statistics))
@@ -68,7 +68,7 @@ pub fn batch_norm_eval(x: &Tensor, affine: &Tensor, statistics: &Tensor, eps: f6
     #[cfg(feature = "cuda")]
     if x.device().is_cuda() {
         normaliser::check_given(x, affine, statistics, eps)?;
-        return super::cuda::normalise::given(x, affine, statistics, None, eps);
+        return super::cuda::normalise::given(x, affine, statistics, Behind::Nothing, eps);
     }
     tape::apply2(x, affine, BatchNorm(Normaliser::given(x, affine, statistics, eps)?))
 }
@@ -92,49 +92,49 @@ pub fn channel_statistics(x: &Tensor) -> Result<Tensor> {
 }
 
 /// One call of batch norm with what its backward pass needs.
-struct BatchNorm(Normaliser);
+pub(super) struct BatchNorm(pub(super) Normaliser);
 
 impl BatchNorm {
-    fn forward<T: Element>(&self, x: &[T], affine: &[T]) -> CpuStorage {
-        let Map { center, scale, shift } = self.0.map(affine);
-        storage(stretched(x, &center, &scale, &shift))
+    /// On top of `shortcut`, if there is one.
+    pub(super) fn forward<T: Element>(&self, x: &[T], affine: &[T], shortcut: Option<&[T]>) -> CpuStorage {
+        storage(stretched(x, &self.0.map(affine), shortcut))
     }
 
-    /// Gradients by x and by affine, each if asked for.
+    /// Gradients by x, on top of what is gathered for it, and by affine, each if asked for.
     fn backward<T: Element>(
         &self,
         x: &[T],
         affine: &[T],
         dy: &[T],
-        wanted: Wanted,
+        wanted: Wanted<'_, T>,
     ) -> (Option<Vec<T>>, Option<Vec<f64>>) {
-        let Map { center, scale, .. } = self.0.map(affine);
+        let map = self.0.map(affine);
         let slopes = (wanted.affine || self.0.moves_with_batch())
-            .then(|| self.0.affine_gradient::<T>(&gradient_sums(x, dy, &center)));
+            .then(|| self.0.affine_gradient::<T>(&gradient_sums(x, dy, &map.center)));
         let dx = wanted.x.then(|| match &slopes {
-            Some(slopes) if self.0.moves_with_batch() => self.batch_gradient(x, affine, dy, &center, slopes),
-            _ => plain_gradient(dy, &scale),
+            Some(slopes) if self.0.moves_with_batch() => {
+                let channels = map.center.len();
+                let mix = self.0.mix(&affine[..channels], slopes, (x.len() / channels) as f64);
+                combined(dy, x, &map.center, &mix, wanted.gathered)
+            }
+            _ => plain_gradient(dy, map.scale, wanted.gathered),
         });
         (dx, slopes.filter(|_| wanted.affine))
-    }
-
-    fn batch_gradient<T: Element>(&self, x: &[T], affine: &[T], dy: &[T], center: &[T], slopes: &[f64]) -> Vec<T> {
-        let channels = center.len();
-        let mix = self.0.mix(&affine[..channels], slopes, (x.len() / channels) as f64);
-        combined(dy, x, center, &mix.by_gradient, &mix.by_value, &mix.rest)
     }
 }
 
 /// dx = γ/√(σ² + ε) · dy.
-fn plain_gradient<T: Element>(dy: &[T], scale: &[T]) -> Vec<T> {
+fn plain_gradient<T: Element>(dy: &[T], scale: Vec<T>, onto: Option<&[T]>) -> Vec<T> {
     let zeros = vec![T::ZERO; scale.len()];
-    stretched(dy, &zeros, scale, &zeros)
+    stretched(dy, &Map { center: zeros.clone(), scale, shift: zeros }, onto)
 }
 
 /// Which gradients are asked for.
 #[derive(Clone, Copy)]
-struct Wanted {
+struct Wanted<'a, T> {
     x: bool,
+    /// What there is of it.
+    gathered: Option<&'a [T]>,
     affine: bool,
 }
 
@@ -155,7 +155,7 @@ impl CustomOp2 for BatchNorm {
         affine_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let y = with_element!(x.dtype(), "batch norm", T => {
-            values::<T>(x, x_layout).and_then(|x| Ok(self.forward(&x, &values(affine, affine_layout)?)))
+            values::<T>(x, x_layout).and_then(|x| Ok(self.forward(&x, &values(affine, affine_layout)?, None)))
         });
         Ok((y?, x_layout.shape().clone()))
     }
@@ -167,13 +167,15 @@ impl CustomOp2 for BatchNorm {
         _y: &Tensor,
         dy: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
-        let wanted = Wanted { x: is_wanted(x), affine: is_wanted(affine) };
+        let [wants_x, wants_affine] = [x, affine].map(is_wanted);
+        let gathered = tape::gathered(x);
         let run = with_element!(x.dtype(), "batch norm", T => {
-            with_three(x, affine, dy, |at, affine, dy| {
+            with_optional(gathered.as_ref(), |gathered| with_three(x, affine, dy, |at, affine, dy| {
+                let wanted = Wanted { x: wants_x, gathered, affine: wants_affine };
                 let (dx, slopes) = self.backward::<T>(at, affine, dy, wanted);
                 let dx = dx.map(|dx| Tensor::from_vec(dx, x.shape(), x.device())).transpose()?;
                 Ok((dx, slopes))
-            })
+            }))
         });
         let (dx, slopes) = run?;
         let slopes = slopes.map(|slopes| from_f64(&slopes, affine.dims(), x)).transpose()?;
@@ -192,8 +194,8 @@ impl ChannelStatistics {
         let count = (x.len() / channels) as f64;
         let (by_mean, by_variance) = dy.split_at(channels);
         let scale: Vec<f64> = by_variance.iter().map(|by_variance| 2.0 * by_variance / count).collect();
-        let shift = (0..channels).map(|c| by_mean[c] / count - scale[c] * center.rest[c]);
-        stretched(x, &center.rounded, &narrowed(scale.iter().copied()), &narrowed(shift))
+        let shift = narrowed((0..channels).map(|c| by_mean[c] / count - scale[c] * center.rest[c]));
+        stretched(x, &Map { center: center.rounded, scale: narrowed(scale.iter().copied()), shift }, None)
     }
 }
 

@@ -9,12 +9,12 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor};
 
 use super::batch_norm::BatchStatistics;
 use super::element::{Element, check_operands, storage, values};
-#[cfg(feature = "cuda")]
-use super::normaliser;
-use super::normaliser::{Map, Mix, Normaliser};
-use super::parallel::build;
-use super::rows::{from_f64, row_chunk, sum_chunks, with_three, with_values};
+use super::normaliser::Normaliser;
+use super::passes::{Map, Mix, built};
+use super::rows::{from_f64, row_chunk, sum_chunks, with_optional, with_three, with_values};
 use super::tape::{self, Made, Recorded, is_wanted};
+#[cfg(feature = "cuda")]
+use super::{cuda::normalise::Behind, normaliser};
 use crate::{Result, multiversion, shape, with_element};
 
 /// `PReLU` of batch norm in training.
@@ -46,7 +46,7 @@ pub fn batch_norm_prelu_train(
     #[cfg(feature = "cuda")]
     if x.device().is_cuda() {
         normaliser::check_batch(x, affine, eps)?;
-        return super::cuda::normalise::train(x, affine, Some(slope), eps);
+        return super::cuda::normalise::train(x, affine, Behind::Prelu(slope), eps);
     }
     let (normaliser, statistics) = Normaliser::of_batch(x, affine, eps)?;
     Ok((tape::apply3(x, affine, slope, Fused(normaliser))?, statistics))
@@ -70,7 +70,7 @@ pub fn batch_norm_prelu_eval(
     #[cfg(feature = "cuda")]
     if x.device().is_cuda() {
         normaliser::check_given(x, affine, statistics, eps)?;
-        return super::cuda::normalise::given(x, affine, statistics, Some(slope), eps);
+        return super::cuda::normalise::given(x, affine, statistics, Behind::Prelu(slope), eps);
     }
     let normaliser = Normaliser::given(x, affine, statistics, eps)?;
     tape::apply3(x, affine, slope, Fused(normaliser))
@@ -89,24 +89,23 @@ type Gradients<T> = (Vec<T>, Vec<f64>, Vec<f64>);
 
 impl Fused {
     fn forward<T: Element>(&self, x: &[T], affine: &[T], slope: &[T]) -> CpuStorage {
-        let (map, chunk_len) = (self.0.map(affine), row_chunk(slope.len()));
-        storage(build(
-            x.len(),
-            chunk_len,
-            || (),
-            |(), index, y: &mut [T]| {
-                activate(&x[index * chunk_len..], &map, slope, y);
-            },
-        ))
+        let map = self.0.map(affine);
+        storage(built(x.len(), slope.len(), None, |start, y| activate(&x[start..], &map, slope, y)))
     }
 
-    fn backward<T: Element>(&self, x: &[T], affine: &[T], slope: &[T], dy: &[T]) -> Gradients<T> {
+    /// That by x on top of `onto`.
+    fn backward<T: Element>(
+        &self,
+        (x, affine, slope): (&[T], &[T], &[T]),
+        dy: &[T],
+        onto: Option<&[T]>,
+    ) -> Gradients<T> {
         let (map, channels) = (self.0.map(affine), slope.len());
         let mut sums = gradient_sums(x, dy, &map, slope);
         let by_slope = sums.split_off(2 * channels);
         let by_affine = self.0.affine_gradient::<T>(&sums);
         let mix = self.0.mix(&affine[..channels], &by_affine, (x.len() / channels) as f64);
-        (input_gradient(x, dy, &map, &mix, slope), by_affine, by_slope)
+        (input_gradient((x, dy), &map, &mix, slope, onto), by_affine, by_slope)
     }
 }
 
@@ -143,10 +142,13 @@ impl CustomOp3 for Fused {
         _y: &Tensor,
         dy: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let run = with_element!(x.dtype(), "batch norm", T => with_values(dy, |dy| with_three(x, affine, slope, |at, affine, slope| {
-            let (dx, by_affine, by_slope) = self.backward::<T>(at, affine, slope, dy);
-            Ok((Tensor::from_vec(dx, x.shape(), x.device())?, by_affine, by_slope))
-        })));
+        let gathered = tape::gathered(x);
+        let run = with_element!(x.dtype(), "batch norm", T => with_optional(gathered.as_ref(), |gathered| {
+            with_values(dy, |dy| with_three(x, affine, slope, |at, affine, slope| {
+                let (dx, by_affine, by_slope) = self.backward::<T>((at, affine, slope), dy, gathered);
+                Ok((Tensor::from_vec(dx, x.shape(), x.device())?, by_affine, by_slope))
+            }))
+        }));
         let (dx, by_affine, by_slope) = run?;
         let dx = is_wanted(x).then_some(dx);
         let by_affine = is_wanted(affine).then(|| from_f64(&by_affine, affine.dims(), x)).transpose()?;
@@ -164,17 +166,15 @@ fn gradient_sums<T: Element>(x: &[T], dy: &[T], map: &Map<T>, slope: &[T]) -> Ve
     })
 }
 
-pub(super) fn input_gradient<T: Element>(x: &[T], dy: &[T], map: &Map<T>, mix: &Mix<T>, slope: &[T]) -> Vec<T> {
-    let chunk_len = row_chunk(slope.len());
-    build(
-        x.len(),
-        chunk_len,
-        || (),
-        |(), index, dx: &mut [T]| {
-            let start = index * chunk_len;
-            mix_gradient(&x[start..], &dy[start..], map, mix, slope, dx);
-        },
-    )
+/// By the values x and the gradient dy, on top of `onto`.
+pub(super) fn input_gradient<T: Element>(
+    (x, dy): (&[T], &[T]),
+    map: &Map<T>,
+    mix: &Mix<T>,
+    slope: &[T],
+    onto: Option<&[T]>,
+) -> Vec<T> {
+    built(x.len(), slope.len(), onto, |start, dx| mix_gradient(&x[start..], &dy[start..], map, mix, slope, dx))
 }
 
 multiversion! {

@@ -3,6 +3,7 @@
 
 pub mod add;
 pub mod batch_norm;
+pub mod batch_norm_add;
 pub mod batch_norm_prelu;
 pub mod blend;
 pub mod cast;
@@ -39,6 +40,7 @@ mod winograd;
 
 pub use add::add;
 pub use batch_norm::{BatchStatistics, batch_norm_eval, batch_norm_train, channel_statistics};
+pub use batch_norm_add::{batch_norm_add_eval, batch_norm_add_train};
 pub use batch_norm_prelu::{batch_norm_prelu_eval, batch_norm_prelu_train};
 pub use blend::{Blend, blend};
 pub use cast::cast;

@@ -5,7 +5,7 @@ use candle_core::Tensor;
 
 use super::batch_norm::BatchStatistics;
 use super::element::{Element, check_operands};
-use super::passes::{Center, Moments, moments};
+use super::passes::{Center, Map, Mix, Moments, moments};
 use super::rows::{from_f64, narrowed, to_f64, with_values};
 use crate::{Error, Result, shape, with_element};
 
@@ -22,20 +22,6 @@ pub(super) struct Normaliser {
     mean: Vec<f64>,
     inverse: Vec<f64>,
     source: Source,
-}
-
-/// y = (x − center)·scale + shift.
-pub(super) struct Map<T> {
-    pub(super) center: Vec<T>,
-    pub(super) scale: Vec<T>,
-    pub(super) shift: Vec<T>,
-}
-
-/// dx = `by_gradient`·dy + `by_value`·(x − center) + rest.
-pub(super) struct Mix<T> {
-    pub(super) by_gradient: Vec<T>,
-    pub(super) by_value: Vec<T>,
-    pub(super) rest: Vec<T>,
 }
 
 impl Normaliser {

@@ -10,9 +10,9 @@ use candle_core::Tensor;
 
 use super::batch_norm_prelu::{activate, check_slope, input_gradient};
 use super::element::Element;
-use super::normaliser::{Map, Mix, Normaliser, check_given};
-use super::passes::{Moments, add_moments, combined, stretch};
-use super::rows::{build_and_collect, from_f64, narrowed, row_chunk, to_f64, total, with_values};
+use super::normaliser::{Normaliser, check_given};
+use super::passes::{Map, Mix, Moments, add_moments, combined, stretch};
+use super::rows::{build_and_collect, from_f64, narrowed, row_chunk, to_f64, total, with_optional, with_values};
 use super::tape;
 use crate::{Error, Result, shape, with_element};
 
@@ -114,7 +114,10 @@ fn observe<T: Element>(x: &Tensor, kernel: Kernel<T>) -> Result<(Tensor, Observe
         let count = x.elem_count() / moments.mean.len();
         let of_statistics = gradient.get().map(to_f64).transpose()?;
         let mix = kernel.mix(&moments.mean, of_statistics.as_deref(), count as f64);
-        let dx = with_values(x, |x| with_values(dy, |dy| Ok(kernel.backward(x, dy, &mix))))?;
+        let gathered = tape::gathered(x);
+        let dx = with_optional(gathered.as_ref(), |gathered| {
+            with_values(x, |x| with_values(dy, |dy| Ok(kernel.backward(x, dy, &mix, gathered))))
+        })?;
         Ok(Tensor::from_vec(dx, x.shape(), x.device())?)
     })?;
     Ok((y, observed))
@@ -152,10 +155,11 @@ impl<T: Element> Kernel<T> {
         Mix { rest: narrowed(rest), by_gradient: self.map.scale.clone(), by_value: narrowed(by_value.iter().copied()) }
     }
 
-    fn backward(&self, x: &[T], dy: &[T], mix: &Mix<T>) -> Vec<T> {
+    /// On top of `onto`.
+    fn backward(&self, x: &[T], dy: &[T], mix: &Mix<T>, onto: Option<&[T]>) -> Vec<T> {
         match &self.slope {
-            Some(slope) => input_gradient(x, dy, &self.map, mix, slope),
-            None => combined(dy, x, &self.map.center, &mix.by_gradient, &mix.by_value, &mix.rest),
+            Some(slope) => input_gradient((x, dy), &self.map, mix, slope, onto),
+            None => combined(dy, x, &self.map.center, mix, onto),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Passes over channels-last values with a few numbers per channel: moments, sums, affine maps.
+//! Passes over channels-last values with a few numbers per channel: moments, sums, affine maps, alone or on top of others.
 //! Know no operator; everything is cut into chunks of whole rows, and sums are added in the order of the chunks.
 
 use super::element::Element;
@@ -27,6 +27,20 @@ impl<T: Element> Center<T> {
         let rest = mean.iter().zip(&rounded).map(|(mean, rounded)| mean - rounded.to_f64()).collect();
         Self { rounded, rest }
     }
+}
+
+/// y = (x − center)·scale + shift.
+pub(super) struct Map<T> {
+    pub(super) center: Vec<T>,
+    pub(super) scale: Vec<T>,
+    pub(super) shift: Vec<T>,
+}
+
+/// dx = `by_gradient`·dy + `by_value`·(x − center) + rest.
+pub(super) struct Mix<T> {
+    pub(super) by_gradient: Vec<T>,
+    pub(super) by_value: Vec<T>,
+    pub(super) rest: Vec<T>,
 }
 
 /// Mean and biased variance of each channel of `x`.
@@ -69,22 +83,38 @@ pub(super) fn gradient_sums<T: Element>(x: &[T], dy: &[T], center: &[T]) -> Vec<
     })
 }
 
-/// (x − center)·scale + shift per channel.
-pub(super) fn stretched<T: Element>(x: &[T], center: &[T], scale: &[T], shift: &[T]) -> Vec<T> {
-    let chunk_len = row_chunk(center.len());
-    build(x.len(), chunk_len, || (), |(), index, y: &mut [T]| stretch(&x[index * chunk_len..], center, scale, shift, y))
+/// (x − center)·scale + shift per channel, on top of `onto`.
+pub(super) fn stretched<T: Element>(x: &[T], map: &Map<T>, onto: Option<&[T]>) -> Vec<T> {
+    built(x.len(), map.center.len(), onto, |start, y| stretch(&x[start..], &map.center, &map.scale, &map.shift, y))
 }
 
-/// a·dy + b·(x − center) + rest per channel.
-pub(super) fn combined<T: Element>(dy: &[T], x: &[T], center: &[T], a: &[T], b: &[T], rest: &[T]) -> Vec<T> {
-    let chunk_len = row_chunk(center.len());
+/// a·dy + b·(x − center) + rest per channel, on top of `onto`.
+pub(super) fn combined<T: Element>(dy: &[T], x: &[T], center: &[T], mix: &Mix<T>, onto: Option<&[T]>) -> Vec<T> {
+    let Mix { by_gradient, by_value, rest } = mix;
+    built(x.len(), center.len(), onto, |start, dx| {
+        combine(&dy[start..], &x[start..], center, by_gradient, by_value, rest, dx);
+    })
+}
+
+/// Chunks of whole rows of `channels` values that `fill` makes from where they start, and on top of these `onto`, while
+/// they are in cache.
+pub(super) fn built<T: Element>(
+    len: usize,
+    channels: usize,
+    onto: Option<&[T]>,
+    fill: impl Fn(usize, &mut [T]) + Sync + Send,
+) -> Vec<T> {
+    let chunk_len = row_chunk(channels);
     build(
-        x.len(),
+        len,
         chunk_len,
         || (),
-        |(), index, dx: &mut [T]| {
+        |(), index, chunk: &mut [T]| {
             let start = index * chunk_len;
-            combine(&dy[start..], &x[start..], center, a, b, rest, dx);
+            fill(start, chunk);
+            if let Some(onto) = onto {
+                raise(&onto[start..], chunk);
+            }
         },
     )
 }
@@ -125,6 +155,12 @@ multiversion! {
             for ((((y, &x), &center), &scale), &shift) in y.iter_mut().zip(x).zip(center).zip(scale).zip(shift) {
                 *y = (x - center) * scale + shift;
             }
+        }
+    }
+
+    fn raise[T: Element](by: &[T], values: &mut [T]) {
+        for (value, &by) in values.iter_mut().zip(by) {
+            *value += by;
         }
     }
 

@@ -63,6 +63,17 @@ pub(crate) fn with_values<T: Element, R>(tensor: &Tensor, work: impl FnOnce(&[T]
     }
 }
 
+/// [`with_values`] of what may be left out.
+pub(super) fn with_optional<T: Element, R>(
+    tensor: Option<&Tensor>,
+    work: impl FnOnce(Option<&[T]>) -> Result<R>,
+) -> Result<R> {
+    match tensor {
+        Some(tensor) => with_values(tensor, |values| work(Some(values))),
+        None => work(None),
+    }
+}
+
 /// [`with_values`] of three tensors of one type.
 pub(super) fn with_three<T: Element, R>(
     a: &Tensor,

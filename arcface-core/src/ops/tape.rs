@@ -31,6 +31,8 @@ pub(crate) enum Needs {
     Arguments,
     /// The gradient of an argument depends on the other arguments alone, as that of a product.
     Others,
+    /// So many of the arguments, the first ones.
+    First(usize),
     /// Not even their shapes.
     Nothing,
 }
@@ -41,6 +43,7 @@ impl Needs {
         match self {
             Self::Arguments => true,
             Self::Others => targets.iter().enumerate().any(|(other, target)| other != index && target.is_some()),
+            Self::First(count) => index < count,
             Self::Nothing => false,
         }
     }
@@ -82,8 +85,11 @@ fn restore(saved: &[Saved]) -> Result<Vec<Tensor>> {
     saved.iter().map(Saved::restore).collect()
 }
 
-/// Gradients of tensors from the gradient of a step's output.
-type Backward = Box<dyn FnOnce(&Tensor) -> Result<Vec<(TensorId, Tensor)>>>;
+/// Gradients that wait for the steps that their tensors came from.
+type Gathered = HashMap<TensorId, Tensor>;
+/// Gradients of tensors from the gradient of a step's output; what others have gathered for these tensors it may take, and
+/// then gives sums.
+type Backward = Box<dyn FnOnce(&Tensor, &mut Gathered) -> Result<Vec<(TensorId, Tensor)>>>;
 
 /// One operator as it was applied.
 struct Step {
@@ -104,13 +110,20 @@ struct Recording {
 thread_local! {
     /// That of this thread while [`record`] runs.
     static RECORDING: RefCell<Option<Recording>> = const { RefCell::new(None) };
-    /// Arguments of the step whose backward pass runs on this thread that have a gradient.
-    static WANTED: RefCell<HashSet<TensorId>> = RefCell::default();
+    /// Arguments of the step whose backward pass runs on this thread that have a gradient, with what of it came to them
+    /// from other steps.
+    static WANTED: RefCell<HashMap<TensorId, Option<Tensor>>> = RefCell::default();
 }
 
 /// Whether an operator's backward pass is to make the gradient of its argument `x`.
 pub(crate) fn is_wanted(x: &Tensor) -> bool {
-    x.track_op() || WANTED.with_borrow(|wanted| wanted.contains(&x.id()))
+    x.track_op() || WANTED.with_borrow(|wanted| wanted.contains_key(&x.id()))
+}
+
+/// The gradient that other steps have brought to the argument `x`, if there is one: an operator's backward pass that takes
+/// it adds its own to it, which spares both a way to memory and back.
+pub(crate) fn gathered(x: &Tensor) -> Option<Tensor> {
+    WANTED.with_borrow_mut(|wanted| wanted.get_mut(&x.id())?.take())
 }
 
 /// The operators that led to one output.
@@ -157,30 +170,31 @@ impl Tape {
     /// If an operator fails.
     pub fn backward(self, gradient: &Tensor) -> Result<GradStore> {
         let mut store = GradStore::default();
-        for (id, gradient) in self.gradients(gradient)? {
+        for (id, gradient) in self.gradients(gradient, Gathered::new())? {
             store.insert_id(id, gradient);
         }
         Ok(store)
     }
 
-    fn gradients(self, gradient: &Tensor) -> Result<HashMap<TensorId, Tensor>> {
-        let mut gradients = HashMap::from([(self.output, gradient.clone())]);
+    /// To those that are `gathered` already.
+    fn gradients(self, gradient: &Tensor, mut gathered: Gathered) -> Result<Gathered> {
+        put(&mut gathered, self.output, gradient.clone())?;
         for step in self.steps.into_iter().rev() {
-            let Some(gradient) = gradients.remove(&step.output) else { continue };
-            for (id, gradient) in (step.backward)(&gradient)? {
-                put(&mut gradients, id, gradient)?;
+            let Some(gradient) = gathered.remove(&step.output) else { continue };
+            for (id, gradient) in (step.backward)(&gradient, &mut gathered)? {
+                put(&mut gathered, id, gradient)?;
             }
         }
-        Ok(gradients)
+        Ok(gathered)
     }
 }
 
-fn put(gradients: &mut HashMap<TensorId, Tensor>, id: TensorId, gradient: Tensor) -> Result<()> {
-    let gradient = match gradients.remove(&id) {
+fn put(gathered: &mut Gathered, id: TensorId, gradient: Tensor) -> Result<()> {
+    let gradient = match gathered.remove(&id) {
         Some(other) => add(&other, &gradient)?,
         None => gradient,
     };
-    gradients.insert(id, gradient);
+    gathered.insert(id, gradient);
     Ok(())
 }
 
@@ -243,13 +257,20 @@ fn apply(
 
 /// The backward pass of an operator over `saved` arguments, whose gradients go to `targets`.
 fn of_operator(saved: Vec<Saved>, targets: Vec<Option<TensorId>>, backward: OperatorBackward) -> Backward {
-    Box::new(move |dy| {
+    Box::new(move |dy, gathered| {
         let arguments = restore(&saved)?;
-        let tracked = arguments.iter().zip(&targets).filter(|(_, target)| target.is_some());
-        let wanted = tracked.map(|(argument, _)| argument.id()).collect();
+        let tracked =
+            || arguments.iter().zip(&targets).filter_map(|(argument, target)| Some((argument.id(), (*target)?)));
+        let mut wanted = HashMap::new();
+        for (argument, target) in tracked() {
+            wanted.entry(argument).or_insert_with(|| gathered.remove(&target));
+        }
         let outer = WANTED.replace(wanted);
         let gradients = backward(&arguments, dy);
-        WANTED.set(outer);
+        let mut left = WANTED.replace(outer);
+        for (argument, target) in tracked() {
+            gathered.extend(left.remove(&argument).flatten().map(|gradient| (target, gradient)));
+        }
         let of_targets = targets.iter().zip(gradients?).filter_map(|(target, gradient)| target.zip(gradient));
         Ok(of_targets.collect())
     })
@@ -370,10 +391,11 @@ fn of_whole(
     target: Option<TensorId>,
     again: impl FnOnce(&Tensor) -> Result<Tensor> + 'static,
 ) -> Backward {
-    Box::new(move |dy| {
+    Box::new(move |dy, gathered| {
         let x = saved.restore()?;
         let (y, recording) = run(Recording::within(target.map(|_| x.id())), || again(&x))?;
-        let gradients = Tape { steps: recording.steps, output: y.id() }.gradients(dy)?;
+        let of_x = target.and_then(|target| Some((x.id(), gathered.remove(&target)?)));
+        let gradients = Tape { steps: recording.steps, output: y.id() }.gradients(dy, of_x.into_iter().collect())?;
         let renamed = |id| target.filter(|_| id == x.id()).unwrap_or(id);
         Ok(gradients.into_iter().map(|(id, gradient)| (renamed(id), gradient)).collect())
     })
@@ -384,7 +406,10 @@ mod tests {
     use candle_core::{DType, Var};
 
     use super::*;
-    use crate::ops::{ConvConfig, batch_norm_train, conv2d, linear, prelu};
+    use crate::ops::{
+        ConvConfig, batch_norm_add_train, batch_norm_eval, batch_norm_prelu_train, batch_norm_train, conv2d, linear,
+        prelu,
+    };
     use crate::testing::{difference, normal};
 
     fn var(shape: &[usize], index: u64) -> Var {
@@ -442,6 +467,30 @@ mod tests {
         for var in vars.iter().chain([&slope]) {
             assert!(difference(short.get(var).unwrap(), plain.get(var).unwrap()).unwrap() < 1e-14);
         }
+    }
+
+    /// Shortcuts around batch norms of every kind, one of them by a convolution, one around another.
+    #[test]
+    fn what_shortcuts_bring_is_added_to() {
+        let shapes: [&[usize]; 4] = [&[2, 3, 3, 3], &[2, 3], &[3], &[1, 1, 3, 3]];
+        let vars: Vec<Var> = shapes.iter().zip(0..).map(|(shape, index)| var(shape, index)).collect();
+        let statistics = normal(&[2, 3], DType::F64, 8).unwrap().abs().unwrap();
+        let blocks = |vars: &[Var]| {
+            let [x, affine, slope, kernel] = vars else { unreachable!() };
+            let x = batch_norm_add_train(x, affine, x, 1e-5)?.0;
+            let by_conv = conv2d(&x, kernel, ConvConfig::default())?;
+            let x = add(&batch_norm_eval(&x, affine, &statistics, 1e-5)?, &by_conv)?;
+            let inner = add(&batch_norm_prelu_train(&x, affine, slope, 1e-5)?.0, &x)?;
+            add(&batch_norm_train(&inner, affine, 1e-5)?.0, &add(&inner, &x)?)
+        };
+        let weights = normal(&[2, 3, 3, 3], DType::F64, 9).unwrap();
+        let expected = blocks(&vars).unwrap().mul(&weights).unwrap().sum_all().unwrap().backward().unwrap();
+        let (_, tape) = record(|| blocks(&vars)).unwrap();
+        let got = tape.backward(&weights).unwrap();
+        for var in &vars {
+            assert!(difference(got.get(var).unwrap(), expected.get(var).unwrap()).unwrap() < 1e-12);
+        }
+        assert!(WANTED.with_borrow(HashMap::is_empty));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod add;
 mod batch_norm;
+mod batch_norm_add;
 mod batch_norm_prelu;
 mod cast;
 mod checkpoint;

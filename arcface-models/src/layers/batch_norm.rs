@@ -74,6 +74,14 @@ impl BatchNorm {
         }
     }
 
+    /// The same on top of `shortcut`, of the shape of `x`.
+    pub(crate) fn forward_add(&self, x: &Tensor, shortcut: &Tensor, mode: Mode) -> Result<Tensor> {
+        match self.running(mode)? {
+            Some(running) => ops::batch_norm_add_eval(x, &self.affine(mode)?, &running, shortcut, self.eps),
+            None => self.keep(x, mode, ops::batch_norm_add_train(x, &self.affine(mode)?, shortcut, self.eps)),
+        }
+    }
+
     /// What it does in evaluation, with a `PReLU` of `slope` (C) behind it; what goes in is added to `observed`.
     pub(crate) fn observed(&self, x: &Tensor, slope: Option<Tensor>, observed: &mut Vec<Observed>) -> Result<Tensor> {
         let Norm { affine, statistics, eps, slope } = self.by_running(slope)?;

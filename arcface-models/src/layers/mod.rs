@@ -136,7 +136,12 @@ impl Layer {
 
 impl Block {
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        add(&forward(&self.main, x, mode)?, &forward(&self.shortcut, x, mode)?)
+        let Some((Layer::BatchNorm(norm), before)) = self.main.split_last() else {
+            return add(&forward(&self.main, x, mode)?, &forward(&self.shortcut, x, mode)?);
+        };
+        // The main way first: on the way back its gradient goes on top of the shortcut's.
+        let main = forward(before, x, mode)?;
+        norm.forward_add(&main, &forward(&self.shortcut, x, mode)?, mode)
     }
 
     fn recomputed(self: &Arc<Self>, x: &Tensor, mode: Mode) -> Result<Tensor> {

@@ -9,7 +9,7 @@ use super::rows::Rows;
 use super::{Cpu, Cuda, Seen, not_here};
 use crate::ops::batch_norm::BatchStatistics;
 use crate::ops::element::check_parameter;
-use crate::ops::tape::{self, Made, Recorded, is_wanted};
+use crate::ops::tape::{self, Made, Needs, Recorded, is_wanted};
 use crate::{Result, shape};
 
 /// Rows of a map: center, scale, shift, 1/√(σ² + ε), and what rounding took from the center.
@@ -17,35 +17,48 @@ const MAP: usize = 5;
 /// Rows of a mix: factors of dz and of x − center, and the rest.
 const MIX: usize = 3;
 
-/// Batch norm by the batch, with a `PReLU` of `slope` behind it if there is one.
+/// What a batch norm does in the same pass over its values.
+#[derive(Clone, Copy)]
+pub(in crate::ops) enum Behind<'a> {
+    Nothing,
+    /// A `PReLU` of slopes (C).
+    Prelu(&'a Tensor),
+    /// The sum with values of the same shape.
+    Shortcut(&'a Tensor),
+}
+
+/// Batch norm by the batch, and what is `behind` it.
 pub(in crate::ops) fn train(
     x: &Tensor,
     affine: &Tensor,
-    slope: Option<&Tensor>,
+    behind: Behind<'_>,
     eps: f64,
 ) -> Result<(Tensor, BatchStatistics)> {
     let (rows, _) = shape::rows_and_channels(x, "x")?;
     let (statistics, map) = moments(x, Some((affine, eps)))?;
-    let y = bent(x, affine, slope, Bend { map, moves: true })?;
+    let y = bent(x, affine, behind, Bend { map, moves: true })?;
     Ok((y, BatchStatistics { mean: statistics.get(0)?, variance: statistics.get(1)?, count: rows }))
 }
 
-/// Batch norm by `statistics` (2, C), with a `PReLU` of `slope` behind it if there is one.
+/// Batch norm by `statistics` (2, C), and what is `behind` it.
 pub(in crate::ops) fn given(
     x: &Tensor,
     affine: &Tensor,
     statistics: &Tensor,
-    slope: Option<&Tensor>,
+    behind: Behind<'_>,
     eps: f64,
 ) -> Result<Tensor> {
-    bent(x, affine, slope, Bend { map: given_map(statistics, affine, eps)?, moves: false })
+    bent(x, affine, behind, Bend { map: given_map(statistics, affine, eps)?, moves: false })
 }
 
-fn bent(x: &Tensor, affine: &Tensor, slope: Option<&Tensor>, bend: Bend) -> Result<Tensor> {
-    slope.map(|slope| check_parameter("slope", slope)).transpose()?;
-    match slope {
-        None => tape::apply2(x, affine, bend),
-        Some(slope) => tape::apply3(x, affine, slope, bend),
+fn bent(x: &Tensor, affine: &Tensor, behind: Behind<'_>, bend: Bend) -> Result<Tensor> {
+    match behind {
+        Behind::Nothing => tape::apply2(x, affine, bend),
+        Behind::Prelu(slope) => {
+            check_parameter("slope", slope)?;
+            tape::apply3(x, affine, slope, bend)
+        }
+        Behind::Shortcut(shortcut) => tape::apply3(x, affine, shortcut, Raised(bend)),
     }
 }
 
@@ -63,7 +76,7 @@ pub(super) fn scaling(scale: &Tensor, shift: &Tensor) -> Result<Tensor> {
 
 /// y = `PReLU`(x·scale + shift) of x (…, C), without a way back.
 pub(super) fn scaled(x: &Held, map: &Tensor, slope: &Tensor, dims: &[usize]) -> Result<Fresh> {
-    forward(x, Some(&Held::new(map)?), Some(&Held::new(slope)?), dims)
+    forward(x, Some(&Held::new(map)?), Some(&Held::new(slope)?), None, dims)
 }
 
 /// Mean and biased variance (2, C), differentiable.
@@ -86,7 +99,7 @@ pub(in crate::ops) fn observe(
     let slope = slope.map(Tensor::detach);
     let y = {
         let [at_map, at_slope] = held([Some(&map), slope.as_ref()])?;
-        forward(&Held::new(x)?, at_map.as_ref(), at_slope.as_ref(), x.dims())?.into_tensor(x.shape())
+        forward(&Held::new(x)?, at_map.as_ref(), at_slope.as_ref(), None, x.dims())?.into_tensor(x.shape())
     };
     Ok((y, statistics.clone(), Observer { map, slope, statistics }))
 }
@@ -167,24 +180,32 @@ fn given_map(statistics: &Tensor, affine: &Tensor, eps: f64) -> Result<Tensor> {
     Ok(map.into_tensor((MAP, channels)))
 }
 
-/// y = `PReLU`((x − center)·scale + shift), of which each part may be absent.
-fn forward(x: &Held, map: Option<&Held>, slope: Option<&Held>, dims: &[usize]) -> Result<Fresh> {
+/// y = `PReLU`((x − center)·scale + shift) + shortcut, of which each part may be absent.
+fn forward(
+    x: &Held,
+    map: Option<&Held>,
+    slope: Option<&Held>,
+    shortcut: Option<&Held>,
+    dims: &[usize],
+) -> Result<Fresh> {
     let channels = dims.last().copied().unwrap_or(1);
     let count: usize = dims.iter().product();
     let machine = x.machine()?;
     let y = machine.fresh(x.dtype(), count)?;
-    let cut = Rows::new(count / channels, channels, x.dtype(), &[x.pointer, y.pointer])?;
+    let shortcut = address_of(shortcut);
+    let cut = Rows::new(count / channels, channels, x.dtype(), &[x.pointer, shortcut, y.pointer])?;
     let arguments = arguments![
         x.pointer,
         address_of(map),
         address_of(slope),
+        shortcut,
         cut.rows,
         cut.channels,
         cut.lanes,
         cut.rows_per_block,
         y.pointer,
     ];
-    // SAFETY: the arguments are the kernel's; x and y have as many values as rows times channels.
+    // SAFETY: the arguments are the kernel's; x, y and a shortcut have as many values as rows times channels.
     #[allow(unsafe_code)]
     unsafe {
         machine.launch(&cut.kernel("bend"), cut.shape(), arguments)?;
@@ -192,7 +213,7 @@ fn forward(x: &Held, map: Option<&Held>, slope: Option<&Held>, dims: &[usize]) -
     Ok(y)
 }
 
-/// dx by `mix`, or dz itself.
+/// dx by `mix`, or dz itself, on top of what is gathered for `x`.
 fn backward(
     x: &Tensor,
     dy: &Tensor,
@@ -205,20 +226,24 @@ fn backward(
     let dy = Held::new(dy)?.of_type("gradient", x.dtype())?;
     let [map, slope, mix] = held([map, slope, mix])?;
     let dx = machine.fresh(x.dtype(), rows * channels)?;
-    let cut = Rows::new(rows, channels, x.dtype(), &[at.pointer, dy.pointer, dx.pointer])?;
+    let gathered = tape::gathered(x).map(|dx| Held::new(&dx)?.of_type("gradient", x.dtype())).transpose()?;
+    let onto = address_of(gathered.as_ref());
+    let cut = Rows::new(rows, channels, x.dtype(), &[at.pointer, dy.pointer, onto, dx.pointer])?;
     let arguments = arguments![
         at.pointer,
         dy.pointer,
         address_of(map.as_ref()),
         address_of(slope.as_ref()),
         address_of(mix.as_ref()),
+        onto,
         cut.rows,
         cut.channels,
         cut.lanes,
         cut.rows_per_block,
         dx.pointer,
     ];
-    // SAFETY: the arguments are the kernel's; x, dy and dx have as many values as rows times channels.
+    // SAFETY: the arguments are the kernel's; x, dy, dx and what dx goes on top of have as many values as rows times
+    // channels.
     #[allow(unsafe_code)]
     unsafe {
         machine.launch(&cut.kernel("unbend"), cut.shape(), arguments)?;
@@ -290,7 +315,7 @@ struct Bend {
 impl Bend {
     fn run(&self, x: Seen<'_>, slope: Option<Seen<'_>>) -> Result<(CudaStorage, Shape)> {
         let slope = slope.map(Held::seen).transpose()?;
-        run(x, Some(&Held::new(&self.map)?), slope.as_ref())
+        run(x, Some(&Held::new(&self.map)?), slope.as_ref(), None)
     }
 
     fn gradients(&self, x: &Tensor, affine: &Tensor, slope: Option<&Tensor>, dy: &Tensor) -> Result<Gradients> {
@@ -304,9 +329,9 @@ impl Bend {
 /// By x, by affine and by the slope.
 type Gradients = (Option<Tensor>, Option<Tensor>, Option<Tensor>);
 
-fn run(x: Seen<'_>, map: Option<&Held>, slope: Option<&Held>) -> Result<(CudaStorage, Shape)> {
+fn run(x: Seen<'_>, map: Option<&Held>, slope: Option<&Held>, shortcut: Option<&Held>) -> Result<(CudaStorage, Shape)> {
     let shape = x.1.shape().clone();
-    let y = forward(&Held::seen(x)?, map, slope, shape.dims())?;
+    let y = forward(&Held::seen(x)?, map, slope, shortcut, shape.dims())?;
     Ok((y.into_storage(), shape))
 }
 
@@ -372,6 +397,50 @@ impl CustomOp3 for Bend {
     }
 }
 
+/// A batch norm on top of a shortcut.
+struct Raised(Bend);
+
+impl Recorded for Raised {
+    /// The shortcut's gradient is that of the sum.
+    const NEEDS: Needs = Needs::First(2);
+}
+
+impl CustomOp3 for Raised {
+    fn name(&self) -> &'static str {
+        "batch-norm-add"
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout) -> Cpu {
+        not_here(self.name())
+    }
+
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        layout: &Layout,
+        _affine: &CudaStorage,
+        _: &Layout,
+        shortcut: &CudaStorage,
+        shortcut_layout: &Layout,
+    ) -> Cuda {
+        let shortcut = Held::seen((shortcut, shortcut_layout))?;
+        Ok(run((x, layout), Some(&Held::new(&self.0.map)?), None, Some(&shortcut))?)
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        affine: &Tensor,
+        shortcut: &Tensor,
+        _y: &Tensor,
+        dy: &Tensor,
+    ) -> candle_core::Result<Gradients> {
+        let by_shortcut = is_wanted(shortcut).then(|| dy.clone());
+        let (dx, by_affine, _) = self.0.gradients(x, affine, None, dy)?;
+        Ok((dx, by_affine, by_shortcut))
+    }
+}
+
 struct PRelu;
 
 impl Recorded for PRelu {
@@ -388,7 +457,7 @@ impl CustomOp2 for PRelu {
     }
 
     fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout, slope: &CudaStorage, slope_layout: &Layout) -> Cuda {
-        Ok(run((x, layout), None, Some(&Held::seen((slope, slope_layout))?))?)
+        Ok(run((x, layout), None, Some(&Held::seen((slope, slope_layout))?), None)?)
     }
 
     fn bwd(
@@ -433,6 +502,6 @@ impl CustomOp1 for Statistics {
             0,
         )?;
         let (map, x_held) = (Held::new(&map)?, Held::new(x)?);
-        Ok(Some(forward(&x_held, Some(&map), None, x.dims())?.into_tensor(x.shape())))
+        Ok(Some(forward(&x_held, Some(&map), None, None, x.dims())?.into_tensor(x.shape())))
     }
 }

@@ -2,9 +2,9 @@
 
 use arcface_core::candle::{DType, Device, Tensor};
 use arcface_core::ops::{
-    ConvConfig, DropKey, FoldedConv, add, batch_norm_eval, batch_norm_observed, batch_norm_prelu_eval,
-    batch_norm_prelu_train, batch_norm_train, cast, channel_statistics, channels_first, channels_last, conv2d, dropout,
-    linear, prelu, tape,
+    ConvConfig, DropKey, FoldedConv, add, batch_norm_add_eval, batch_norm_add_train, batch_norm_eval,
+    batch_norm_observed, batch_norm_prelu_eval, batch_norm_prelu_train, batch_norm_train, cast, channel_statistics,
+    channels_first, channels_last, conv2d, dropout, linear, prelu, tape,
 };
 use arcface_core::testing::{bits, difference, normal, values};
 
@@ -130,6 +130,11 @@ fn batch_norm_by_the_batch() {
         check(&name, &[x.clone(), affine.clone(), slope], |at| {
             Ok(batch_norm_prelu_train(&at[0], &at[1], &at[2], EPS)?.0)
         });
+        let shortcut = activation(shape, 3);
+        let on_top = |at: &[Tensor]| Ok(batch_norm_add_train(&at[0], &at[1], &at[2], EPS)?.0);
+        check(&name, &[x.clone(), affine.clone(), shortcut.clone()], on_top);
+        check(&name, &[x.clone().constant(), affine.clone().constant(), shortcut], on_top);
+        check(&name, &[x.clone(), affine.clone()], |at| Ok(batch_norm_add_train(&at[0], &at[1], &at[0], EPS)?.0));
         check(&name, &[x.clone().constant(), affine.constant()], |at| {
             let statistics = batch_norm_train(&at[0], &at[1], EPS)?.1;
             Ok(Tensor::stack(&[statistics.mean, statistics.variance], 0)?)
@@ -148,7 +153,12 @@ fn batch_norm_by_given_statistics() {
         check(&name, &[x.clone(), affine.clone(), statistics.clone()], |at| {
             batch_norm_eval(&at[0], &at[1], &at[2], EPS)
         });
-        check(&name, &[x, affine, statistics, slope], |at| batch_norm_prelu_eval(&at[0], &at[1], &at[2], &at[3], EPS));
+        check(&name, &[x.clone(), affine.clone(), statistics.clone(), slope], |at| {
+            batch_norm_prelu_eval(&at[0], &at[1], &at[2], &at[3], EPS)
+        });
+        check(&name, &[x, affine, statistics, activation(shape, 4)], |at| {
+            batch_norm_add_eval(&at[0], &at[1], &at[2], &at[3], EPS)
+        });
     }
 }
 
@@ -257,6 +267,31 @@ fn a_block_on_a_tape() {
         let y = dropout(&add(&y, x)?, 0.2, DropKey { seed: 1, step: 1, layer: 1 })?;
         linear(&tape::reshape(&channels_first(&y)?, (2, 288))?, weight, None)
     });
+}
+
+/// Batch norms whose arguments have gradients from shortcuts already, as those of residual networks.
+#[test]
+fn gradients_that_meet() {
+    for shape in [[3, 4, 5, 5], [3, 4, 5, 8], [2, 7, 9, 64]] {
+        let channels = shape[3];
+        let (x, affine, slope) = (activation(&shape, 0), parameter(&[2, channels], 1), parameter(&[channels], 2));
+        let (kernel, statistics) = (parameter(&[1, 1, channels, channels], 3), positive(&[2, channels], 4).constant());
+        let name = |what: &str| format!("{what} {shape:?}");
+        check(&name("batch norm around"), &[x.clone(), affine.clone()], |at| {
+            add(&batch_norm_train(&at[0], &at[1], EPS)?.0, &at[0])
+        });
+        check(&name("batch norm and prelu around"), &[x.clone(), affine.clone(), slope.clone()], |at| {
+            add(&batch_norm_prelu_train(&at[0], &at[1], &at[2], EPS)?.0, &at[0])
+        });
+        check(&name("given statistics around"), &[x.clone(), affine.clone(), statistics], |at| {
+            add(&batch_norm_eval(&at[0], &at[1], &at[2], EPS)?, &at[0])
+        });
+        check(&name("prelu around"), &[x.clone(), slope], |at| add(&prelu(&at[0], &at[1])?, &at[0]));
+        check(&name("convolution and batch norm around"), &[x, affine, kernel], |at| {
+            let y = conv2d(&at[0], &at[2], ConvConfig::default())?;
+            Ok(batch_norm_add_train(&y, &at[1], &at[0], EPS)?.0)
+        });
+    }
 }
 
 #[test]

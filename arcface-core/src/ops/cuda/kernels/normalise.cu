@@ -66,6 +66,16 @@ extern "C" __global__ void given_map(
     write_map((double)statistics[c], inverse, affine, channels, c, map);
 }
 
+// V values that others go on top of: zeros where there are none.
+template <typename T, int V> __device__ __forceinline__ void load_onto(const T* from, u64 place, float (&to)[V]) {
+    if (from) {
+        load<T, V>(from + place, to);
+        return;
+    }
+#pragma unroll
+    for (int v = 0; v < V; v++) to[v] = 0.0f;
+}
+
 // What a thread knows of its channels; without a map z = x, without slopes y = z.
 template <int V> struct Bend {
     float center[V], scale[V], shift[V], slope[V];
@@ -81,21 +91,22 @@ template <int V> struct Bend {
     __device__ __forceinline__ float before(int v, float centered) const { return centered * scale[v] + shift[v]; }
 };
 
-// y from x.
+// y from x, on top of a shortcut unless that is left out.
 template <typename T, int V> __device__ void bend(
-    const T* x, const float* map, const float* slope, u32 rows, u32 channels, u32 lanes,
+    const T* x, const float* map, const float* slope, const T* shortcut, u32 rows, u32 channels, u32 lanes,
     u32 rows_per_block, T* y) {
     Place p = place<V>(rows, channels, lanes, rows_per_block);
     if (p.is_idle) return;
     Bend<V> bend(map, slope, channels, p.channel);
-    float at[V];
+    float at[V], onto[V];
     for (u32 row = p.row; row < p.end; row += p.step) {
         u64 place = (u64)row * channels + p.channel;
         load<T, V>(x + place, at);
+        load_onto<T, V>(shortcut, place, onto);
 #pragma unroll
         for (int v = 0; v < V; v++) {
             float z = bend.before(v, at[v] - bend.center[v]);
-            at[v] = z > 0.0f ? z : bend.slope[v] * z;
+            at[v] = (z > 0.0f ? z : bend.slope[v] * z) + onto[v];
         }
         store<T, V>(y + place, at);
     }
@@ -156,14 +167,14 @@ extern "C" __global__ void slopes_finish(
     }
 }
 
-// dx from x and dy; without a mix dx = dz.
+// dx from x and dy, on top of what there is of it unless that is left out; without a mix dx = dz.
 template <typename T, int V> __device__ void unbend(
-    const T* x, const T* dy, const float* map, const float* slope, const float* mix, u32 rows, u32 channels, u32 lanes,
-    u32 rows_per_block, T* dx) {
+    const T* x, const T* dy, const float* map, const float* slope, const float* mix, const T* there, u32 rows,
+    u32 channels, u32 lanes, u32 rows_per_block, T* dx) {
     Place p = place<V>(rows, channels, lanes, rows_per_block);
     if (p.is_idle) return;
     Bend<V> bend(map, slope, channels, p.channel);
-    float a[V], b[V], rest[V], at[V], d[V];
+    float a[V], b[V], rest[V], at[V], d[V], onto[V];
     channel_numbers<V>(mix, p.channel, 1.0f, a);
     channel_numbers<V>(mix ? mix + channels : mix, p.channel, 0.0f, b);
     channel_numbers<V>(mix ? mix + 2 * channels : mix, p.channel, 0.0f, rest);
@@ -171,12 +182,13 @@ template <typename T, int V> __device__ void unbend(
         u64 place = (u64)row * channels + p.channel;
         load<T, V>(x + place, at);
         load<T, V>(dy + place, d);
+        load_onto<T, V>(there, place, onto);
 #pragma unroll
         for (int v = 0; v < V; v++) {
             float centered = at[v] - bend.center[v];
             float z = bend.before(v, centered);
             float dz = z > 0.0f ? d[v] : bend.slope[v] * d[v];
-            at[v] = a[v] * dz + b[v] * centered + rest[v];
+            at[v] = a[v] * dz + b[v] * centered + rest[v] + onto[v];
         }
         store<T, V>(dx + place, at);
     }
@@ -188,9 +200,9 @@ template <typename T, int V> __device__ void unbend(
         moments_part<T, V>(x, rows, channels, lanes, rows_per_block, parts);                                         \
     }                                                                                                                \
     extern "C" __global__ void bend_##NAME(                                                                          \
-        const T* x, const float* map, const float* slope, u32 rows, u32 channels, u32 lanes,         \
+        const T* x, const float* map, const float* slope, const T* shortcut, u32 rows, u32 channels, u32 lanes,      \
         u32 rows_per_block, T* y) {                                                                                  \
-        bend<T, V>(x, map, slope, rows, channels, lanes, rows_per_block, y);                                  \
+        bend<T, V>(x, map, slope, shortcut, rows, channels, lanes, rows_per_block, y);                               \
     }                                                                                                                \
     extern "C" __global__ void slopes_part_##NAME(                                                                   \
         const T* x, const T* dy, const float* map, const float* slope, u32 rows, u32 channels, u32 lanes,            \
@@ -198,9 +210,9 @@ template <typename T, int V> __device__ void unbend(
         slopes_part<T, V>(x, dy, map, slope, rows, channels, lanes, rows_per_block, parts);                          \
     }                                                                                                                \
     extern "C" __global__ void unbend_##NAME(                                                                        \
-        const T* x, const T* dy, const float* map, const float* slope, const float* mix, u32 rows, u32 channels,     \
-        u32 lanes, u32 rows_per_block, T* dx) {                                                                      \
-        unbend<T, V>(x, dy, map, slope, mix, rows, channels, lanes, rows_per_block, dx);                             \
+        const T* x, const T* dy, const float* map, const float* slope, const float* mix, const T* there, u32 rows,   \
+        u32 channels, u32 lanes, u32 rows_per_block, T* dx) {                                                        \
+        unbend<T, V>(x, dy, map, slope, mix, there, rows, channels, lanes, rows_per_block, dx);                      \
     }
 FOR_ACTIVATIONS(NORMALISE)
 
