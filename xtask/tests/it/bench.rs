@@ -209,11 +209,28 @@ fn speed_is_compared_on_all_kinds_of_work() {
     assert!(document["versions"]["torch"].is_string() && document["date"].is_string(), "{document}");
 }
 
+/// Both sides are ours, so that no Python is asked for.
+#[test]
+fn training_on_files_is_compared_with_training_on_a_batch_at_hand() {
+    let folder = tempdir().unwrap();
+    let mut command = xtask(folder.path());
+    command.args(["bench", "peer", "--only", "trial-input", "--rounds", "2", "--threads", "1", "--json"]);
+    let output = succeed(command.env_remove("ARCFACE_PYTHON"));
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let sides = document["works"][0]["sides"].as_array().unwrap();
+    assert_eq!((sides.len(), &sides[0]["side"], &sides[1]["side"]), (2, &"ours".into(), &"ours_at_hand".into()));
+    assert!(sides.iter().all(|side| side["items"] == 4 * 64), "{document}");
+    let [row] = &document["rows"].as_array().unwrap()[..] else { panic!("{document}") };
+    let (fed, at_hand) = (row["ours"].as_f64().unwrap(), row["peer"]["value"].as_f64().unwrap());
+    assert_eq!(row["peer"]["side"], "ours_at_hand");
+    assert!((row["value"].as_f64().unwrap() - at_hand / fed).abs() < 1e-9, "{row}");
+}
+
 #[test]
 fn an_unknown_work_is_answered_with_the_known_ones() {
     let folder = tempdir().unwrap();
     let error = fail(xtask(folder.path()).args(["bench", "peer", "--only", "train-resnet"]));
-    insta::assert_snapshot!(error, @"error: --only train-resnet: no work of that name; known: train-iresnet50-16, memory-iresnet50-16, train-iresnet18-32, train-mobilefacenet-32, train-mobilefacenet-128, infer-iresnet50-16, infer-iresnet50-1, infer-mobilefacenet-32, infer-mobilefacenet-1, head-100000, head-100000-memory, head-1000000, head-1000000-memory, invert-y1-16, invert-iresnet18-16, loader-folder, loader-record, trial-train, trial-infer, trial-head, trial-invert, trial-loader");
+    insta::assert_snapshot!(error, @"error: --only train-resnet: no work of that name; known: train-iresnet50-16, memory-iresnet50-16, train-iresnet18-32, train-mobilefacenet-32, train-mobilefacenet-128, infer-iresnet50-16, infer-iresnet50-1, infer-mobilefacenet-32, infer-mobilefacenet-1, head-100000, head-100000-memory, head-1000000, head-1000000-memory, invert-y1-16, invert-iresnet18-16, loader-folder, loader-record, trial-train, trial-infer, trial-head, trial-invert, trial-loader, trial-input");
     let error = fail(xtask(folder.path()).args(["bench", "peer", "--quick"]).env_remove("ARCFACE_PYTHON"));
     assert!(error.starts_with("error: ARCFACE_PYTHON: expected the path of a Python"), "{error}");
 }

@@ -12,11 +12,11 @@ use arcface_losses::Objective;
 use arcface_models::{Backbone, Inference, Mode};
 use arcface_synth::{Distance, Inversion, InversionConfig, Targets};
 
-use super::protocol::Task;
+use super::protocol::{STEPS, Side, Task};
 use crate::config::{Chosen, Config};
 use crate::host::Computer;
 use crate::trainer::{self, Outcome, Trainer};
-use crate::upload::Uploaded;
+use crate::upload::{Arriving, Uploaded};
 use crate::verify::{Presentation, image_tensor};
 use crate::{sources, train};
 
@@ -35,12 +35,16 @@ pub(super) trait Job {
     fn repeat(&mut self, times: u64) -> anyhow::Result<Duration>;
 }
 
-/// Makes everything ready.
+/// Makes everything ready for `side`, one of ours.
 ///
 /// # Errors
 /// If the configuration is not right or a file cannot be read.
-pub(super) fn prepare(task: &Task) -> anyhow::Result<Box<dyn Job>> {
+pub(super) fn prepare(side: Side, task: &Task) -> anyhow::Result<Box<dyn Job>> {
     Ok(match task {
+        Task::Input { config, classes } if side == Side::OursAtHand => {
+            Box::new(Several(Training::new(config, *classes)?))
+        }
+        Task::Input { config, classes } => Box::new(Several(Fed::new(config, *classes)?)),
         Task::Training { config, classes } => Box::new(Training::new(config, *classes)?),
         Task::Inference { config } => Box::new(Embedding::new(config)?),
         Task::Head { config, classes } => Box::new(Head::new(config, *classes)?),
@@ -106,6 +110,54 @@ impl Job for Training {
             self.step += 1;
         }
         Ok(spent)
+    }
+}
+
+/// Steps of [`Trainer`] on batches that come from files, as `train` makes them.
+struct Fed {
+    trainer: Trainer,
+    batches: Arriving,
+    items: u64,
+    step: u64,
+}
+
+impl Fed {
+    fn new(config: &Config, classes: usize) -> anyhow::Result<Self> {
+        let batches = loader(config)?.batches(0, TOTAL);
+        let trainer = Trainer::new(config, classes, TOTAL)?;
+        let batches = Arriving::at(&trainer.computer, config.model.input_size, batches);
+        Ok(Self { trainer, batches, items: config.train.batch_size as u64, step: 0 })
+    }
+}
+
+impl Job for Fed {
+    fn items(&self) -> u64 {
+        self.items
+    }
+
+    fn repeat(&mut self, times: u64) -> anyhow::Result<Duration> {
+        let start = Instant::now();
+        for _ in 0..times {
+            let batch = self.batches.next().context("the source has no more batches")??;
+            if let Outcome::Skipped(why) = self.trainer.step_on(self.step, TOTAL, vec![batch])? {
+                bail!("step {}: {why}; choose a smaller learning rate", self.step);
+            }
+            self.step += 1;
+        }
+        Ok(start.elapsed())
+    }
+}
+
+/// So many repetitions as one that no queue hides anything in them.
+struct Several<J>(J);
+
+impl<J: Job> Job for Several<J> {
+    fn items(&self) -> u64 {
+        STEPS * self.0.items()
+    }
+
+    fn repeat(&mut self, times: u64) -> anyhow::Result<Duration> {
+        self.0.repeat(STEPS * times)
     }
 }
 
@@ -247,11 +299,15 @@ struct Loading {
 
 impl Loading {
     fn new(config: &Config) -> anyhow::Result<Self> {
-        let mut chosen = Chosen::resumed(config.clone(), "loading".to_owned());
-        let faces = sources::open(&mut chosen)?;
-        let loader = Loader::new(faces.train, &sources::loader_config(config))?;
-        Ok(Self { loader, batch_size: config.train.batch_size, step: 0 })
+        Ok(Self { loader: loader(config)?, batch_size: config.train.batch_size, step: 0 })
     }
+}
+
+/// That of the faces of a configuration.
+fn loader(config: &Config) -> anyhow::Result<Loader> {
+    let mut chosen = Chosen::resumed(config.clone(), "loading".to_owned());
+    let faces = sources::open(&mut chosen)?;
+    Ok(Loader::new(faces.train, &sources::loader_config(config))?)
 }
 
 impl Job for Loading {

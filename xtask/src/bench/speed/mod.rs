@@ -67,7 +67,8 @@ pub(super) fn run(arguments: &PeerArguments) -> anyhow::Result<()> {
         bail!("--device auto: expected cpu or cuda:0, as all sides are to compute on the same");
     }
     Computer::open(asked.device, asked.precision())?;
-    let peer = Peer::find(&MODULES)?;
+    let needs_peer = works.iter().any(|work| work.needs_peer());
+    let peer = needs_peer.then(|| Peer::find(&MODULES)).transpose()?;
     let scratch = Scratch::new(None)?;
     let busy = machine::busy();
     if let Some(words) = &busy {
@@ -75,7 +76,7 @@ pub(super) fn run(arguments: &PeerArguments) -> anyhow::Result<()> {
     }
     let mut report = Report { notes: busy.into_iter().collect(), ..Report::default() };
     for work in works {
-        report.add(work, arguments, &peer, &scratch)?;
+        report.add(work, arguments, peer.as_ref(), &scratch)?;
     }
     if arguments.json {
         output::json(&report.document(arguments))?;
@@ -86,7 +87,13 @@ pub(super) fn run(arguments: &PeerArguments) -> anyhow::Result<()> {
 }
 
 impl Report {
-    fn add(&mut self, work: &Work, arguments: &PeerArguments, peer: &Peer, scratch: &Scratch) -> anyhow::Result<()> {
+    fn add(
+        &mut self,
+        work: &Work,
+        arguments: &PeerArguments,
+        peer: Option<&Peer>,
+        scratch: &Scratch,
+    ) -> anyhow::Result<()> {
         let faces = work.drawn().map(|drawn| DrawnFaces::in_folder(scratch.path(), drawn)).transpose()?;
         let task = work.task(&asked(arguments), faces.as_ref()).with_context(|| work.name.to_owned())?;
         if !arguments.batch.is_empty() && !arguments.batch.contains(&task.batch()) {
@@ -151,13 +158,13 @@ fn asked(arguments: &PeerArguments) -> Asked<'_> {
 }
 
 /// The process of a side.
-fn command(side: Side, threads: usize, peer: &Peer, folder: &Path) -> anyhow::Result<Command> {
-    if side == Side::Ours {
+fn command(side: Side, threads: usize, peer: Option<&Peer>, folder: &Path) -> anyhow::Result<Command> {
+    if side.is_ours() {
         let mut command = Command::new(std::env::current_exe().context("the path of this program")?);
         command.args(["bench", "worker"]);
         return Ok(command);
     }
-    let mut command = peer.command("speed.py", folder)?;
+    let mut command = peer.context("a side in Python without one")?.command("speed.py", folder)?;
     command.env("OMP_NUM_THREADS", threads.to_string()).env("PYTHONWARNINGS", "ignore");
     Ok(command)
 }

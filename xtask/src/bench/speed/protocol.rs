@@ -15,6 +15,8 @@ use crate::config::{Config, DeviceChoice};
 pub(super) enum Side {
     /// What the command line does.
     Ours,
+    /// The same on one batch that is there already, over and over.
+    OursAtHand,
     /// PyTorch with images (B, C, H, W).
     Torch,
     /// PyTorch with its memory format `channels_last`.
@@ -43,9 +45,14 @@ pub(super) enum Task {
     Head { config: Box<Config>, classes: usize },
     /// A step of an inversion of one batch of `eval.batch_size` images, towards embeddings of noise.
     Inversion { config: Box<Config>, inversion: Box<InversionConfig> },
+    /// [`STEPS`] steps of training on the batches of `data.path` as they come; at hand, on one batch.
+    Input { config: Box<Config>, classes: usize },
     /// All batches of an epoch; `folder` holds the same images for whoever cannot read `data.path`.
     Loading { config: Box<Config>, folder: PathBuf },
 }
+
+/// Steps of a repetition of [`Task::Input`]: more than can be read while nobody asks for any.
+pub(super) const STEPS: u64 = 64;
 
 /// What a side is told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -92,10 +99,16 @@ pub(super) struct Ran {
 }
 
 impl Side {
+    /// Whether this program does it.
+    pub(super) fn is_ours(self) -> bool {
+        matches!(self, Self::Ours | Self::OursAtHand)
+    }
+
     /// Its name in tables.
     pub(super) fn label(self) -> &'static str {
         match self {
             Self::Ours => "ours",
+            Self::OursAtHand => "ours, one batch at hand",
             Self::Torch => "PyTorch",
             Self::TorchChannelsLast => "PyTorch, channels last",
             Self::TorchHalf => "PyTorch, fp16",
@@ -110,10 +123,10 @@ impl Side {
 impl Task {
     /// All who can do it, ours first.
     pub(super) fn sides(&self) -> &'static [Side] {
-        if matches!(self.config().device, DeviceChoice::Cuda(_)) {
-            return &[Side::Ours, Side::TorchHalf, Side::TorchCompiled];
-        }
+        let is_cuda = matches!(self.config().device, DeviceChoice::Cuda(_));
         match self {
+            Self::Input { .. } => &[Side::Ours, Side::OursAtHand],
+            _ if is_cuda => &[Side::Ours, Side::TorchHalf, Side::TorchCompiled],
             Self::Training { .. } | Self::Inversion { .. } => &[Side::Ours, Side::Torch, Side::TorchChannelsLast],
             Self::Inference { .. } => &[Side::Ours, Side::Torch, Side::TorchChannelsLast, Side::OnnxRuntime],
             Self::Head { .. } => &[Side::Ours, Side::Torch],
@@ -128,6 +141,7 @@ impl Task {
             | Self::Inference { config }
             | Self::Head { config, .. }
             | Self::Inversion { config, .. }
+            | Self::Input { config, .. }
             | Self::Loading { config, .. } => config,
         }
     }
@@ -135,9 +149,10 @@ impl Task {
     /// Images, or embeddings, that are worked on together.
     pub(super) fn batch(&self) -> usize {
         match self {
-            Self::Training { config, .. } | Self::Head { config, .. } | Self::Loading { config, .. } => {
-                config.train.batch_size
-            }
+            Self::Training { config, .. }
+            | Self::Head { config, .. }
+            | Self::Input { config, .. }
+            | Self::Loading { config, .. } => config.train.batch_size,
             Self::Inference { config } | Self::Inversion { config, .. } => config.eval.batch_size,
         }
     }

@@ -66,10 +66,19 @@ pub(super) enum Turns {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    Training { classes: usize },
+    Training {
+        classes: usize,
+    },
     Inference,
-    Head { classes: usize },
+    Head {
+        classes: usize,
+    },
     Inversion,
+    /// Training on files.
+    Input {
+        classes: usize,
+        drawn: Drawn,
+    },
     Loading(Drawn),
 }
 
@@ -110,12 +119,12 @@ const COMMON: [&str; 11] = [
 ];
 
 const TRAINING: Kind = Kind::Training { classes: 1000 };
-const FACES: Kind = Kind::Loading(Drawn { identities: 128, images_per_identity: 32, image_size: 112 });
-const FEW_FACES: Kind = Kind::Loading(Drawn { identities: 4, images_per_identity: 4, image_size: 32 });
+const FACES: Drawn = Drawn { identities: 128, images_per_identity: 32, image_size: 112 };
+const FEW_FACES: Drawn = Drawn { identities: 4, images_per_identity: 4, image_size: 32 };
 const HEAD_MEMORY: Option<Bounds> = Some(Bounds { least: 64.0, goal: 16.0 });
 
 /// Works on a CUDA device; batches of 512 one side after the other, as memory would not hold all.
-const CUDA_WORKS: [Work; 16] = [
+const CUDA_WORKS: [Work; 19] = [
     on_cuda(
         "train-iresnet50-128",
         MANY,
@@ -191,7 +200,18 @@ const CUDA_WORKS: [Work; 16] = [
         &["model.backbone=iresnet100", "train.batch_size=512"],
         &[speed("train-iresnet100-512", 1.0, 1.5), memory("memory-iresnet100-512")],
     ),
+    input(
+        "input-iresnet50-128",
+        &["model.backbone=iresnet50", "train.batch_size=128", "data.source=record", READERS],
+        &[speed("input-iresnet50-128", 0.9, 0.98)],
+    ),
+    input(
+        "input-mobilefacenet-128",
+        &["model.backbone=mobilefacenet", "train.batch_size=128", "data.source=record", READERS],
+        &[speed("input-mobilefacenet-128", 0.9, 0.98)],
+    ),
     trial("trial-train", Kind::Training { classes: 10 }, &SMALL, &[free("trial-train")]),
+    trial("trial-input", FEW_INPUT, &SMALL_RECORDS, &[free("trial-input")]),
     trial("trial-infer", Kind::Inference, &SMALL, &[free("trial-infer")]),
     trial("trial-head", Kind::Head { classes: 1000 }, &SMALL, &[free("trial-head")]),
     trial(
@@ -218,6 +238,11 @@ const CUDA_WORKS: [Work; 16] = [
 const MANY: Kind = Kind::Training { classes: 100_000 };
 const SMALL: [&str; 3] = ["train.batch_size=4", "eval.batch_size=4", "model.input_size=32"];
 
+const SMALL_RECORDS: [&str; 3] = ["data.source=record", "train.batch_size=4", "model.input_size=32"];
+const FEW_INPUT: Kind = Kind::Input { classes: 10, drawn: FEW_FACES };
+/// Of a machine with 16 cores one goes to whoever tells the device what to do and one to whoever brings batches there.
+const READERS: &str = "data.workers=14";
+
 /// A work on a CUDA device, all sides in turns.
 const fn on_cuda(name: &'static str, kind: Kind, set: &'static [&'static str], targets: &'static [Target]) -> Work {
     Work { name, kind, set, turns: Turns::Alternating, extent: Extent::Quick, targets }
@@ -228,12 +253,18 @@ const fn large(name: &'static str, set: &'static [&'static str], targets: &'stat
     Work { name, kind: MANY, set, turns: Turns::OneAfterTheOther, extent: Extent::Full, targets }
 }
 
+/// A training on files beside one on a batch that is there. One after the other: nobody reads ahead while the other works.
+const fn input(name: &'static str, set: &'static [&'static str], targets: &'static [Target]) -> Work {
+    let kind = Kind::Input { classes: 100_000, drawn: FACES };
+    Work { name, kind, set, turns: Turns::OneAfterTheOther, extent: Extent::Full, targets }
+}
+
 /// At most as much memory as PyTorch.
 const fn memory(name: &'static str) -> Target {
     Target { name, figure: Figure::Memory, bounds: Some(Bounds { least: 1.0, goal: 0.8 }) }
 }
 
-const WORKS: [Work; 19] = [
+const WORKS: [Work; 20] = [
     Work {
         targets: &[
             speed("train-iresnet50-16", 1.15, 1.6),
@@ -301,11 +332,11 @@ const WORKS: [Work; 19] = [
     },
     Work {
         targets: &[speed("loader-folder", 3.0, 6.0)],
-        ..full("loader-folder", FACES, &["data.source=folder", "train.batch_size=64"])
+        ..full("loader-folder", Kind::Loading(FACES), &["data.source=folder", "train.batch_size=64"])
     },
     Work {
         targets: &[speed("loader-record", 3.0, 6.0)],
-        ..full("loader-record", FACES, &["data.source=record", "train.batch_size=64"])
+        ..full("loader-record", Kind::Loading(FACES), &["data.source=record", "train.batch_size=64"])
     },
     trial("trial-train", Kind::Training { classes: 10 }, &["train.batch_size=4"], &[free("trial-train")]),
     trial("trial-infer", Kind::Inference, &["eval.batch_size=1"], &[free("trial-infer")]),
@@ -313,10 +344,11 @@ const WORKS: [Work; 19] = [
     trial("trial-invert", Kind::Inversion, &["eval.batch_size=4", "model.input_size=48"], &[free("trial-invert")]),
     trial(
         "trial-loader",
-        FEW_FACES,
+        Kind::Loading(FEW_FACES),
         &["data.source=record", "train.batch_size=8", "model.input_size=32"],
         &[free("trial-loader")],
     ),
+    trial("trial-input", FEW_INPUT, &SMALL_RECORDS, &[free("trial-input")]),
 ];
 
 /// A work of the full run.
@@ -390,7 +422,7 @@ impl Work {
     /// The faces that must be drawn before, for works that read files.
     pub(super) fn drawn(&self) -> Option<Drawn> {
         match self.kind {
-            Kind::Loading(drawn) => Some(drawn),
+            Kind::Loading(drawn) | Kind::Input { drawn, .. } => Some(drawn),
             _ => None,
         }
     }
@@ -411,18 +443,25 @@ impl Work {
         }
         let kind = match (self.kind, asked.classes) {
             (Kind::Training { .. }, Some(classes)) => Kind::Training { classes },
+            (Kind::Input { drawn, .. }, Some(classes)) => Kind::Input { classes: classes.max(drawn.identities), drawn },
             (kind, _) => kind,
         };
         Ok(match kind {
             Kind::Training { classes } => Task::Training { config, classes },
             Kind::Inference => Task::Inference { config },
             Kind::Head { classes } => Task::Head { config, classes },
+            Kind::Input { classes, .. } => Task::Input { config, classes },
             Kind::Inversion => Task::Inversion { config, inversion: Box::new(InversionConfig::fast()) },
             Kind::Loading(_) => {
                 let folder = faces.map_or_else(PathBuf::new, |faces| faces.folder.clone());
                 Task::Loading { config, folder }
             }
         })
+    }
+
+    /// Whether a side of it runs in Python.
+    pub(super) fn needs_peer(&self) -> bool {
+        !matches!(self.kind, Kind::Input { .. })
     }
 
     fn reads_records(&self) -> bool {
@@ -442,22 +481,30 @@ mod tests {
 
     const NOTHING: Asked<'_> = Asked { device: DeviceChoice::Cpu, precision: None, classes: None, set: &[] };
 
+    fn drawn(work: &Work) -> Option<DrawnFaces> {
+        work.drawn().map(|_| DrawnFaces { folder: "faces".into(), record: "faces.rec".into() })
+    }
+
     #[test]
     fn every_work_is_a_configuration() {
         for work in &WORKS {
-            let faces = work.drawn().map(|_| DrawnFaces { folder: "faces".into(), record: "faces.rec".into() });
-            let task = work.task(&NOTHING, faces.as_ref());
+            let task = work.task(&NOTHING, drawn(work).as_ref());
             assert!(task.is_ok(), "{}: {task:?}", work.name);
             assert!(work.targets.iter().any(|target| target.name == work.name), "{}", work.name);
         }
     }
 
     #[test]
-    fn every_work_on_cuda_is_one_beside_pytorch_alone() {
+    fn every_work_on_cuda_is_one_beside_pytorch_or_beside_ours() {
         let asked = Asked { device: DeviceChoice::Cuda(1), classes: Some(7), ..NOTHING };
         for work in &CUDA_WORKS {
-            let task = work.task(&asked, None).unwrap();
-            assert_eq!(task.sides(), [Side::Ours, Side::TorchHalf, Side::TorchCompiled], "{}", work.name);
+            let task = work.task(&asked, drawn(work).as_ref()).unwrap();
+            let sides: &[Side] = if work.needs_peer() {
+                &[Side::Ours, Side::TorchHalf, Side::TorchCompiled]
+            } else {
+                &[Side::Ours, Side::OursAtHand]
+            };
+            assert_eq!(task.sides(), sides, "{}", work.name);
             assert_eq!(
                 (task.config().device, task.config().precision),
                 (asked.device, Precision::Bf16),
@@ -469,7 +516,7 @@ mod tests {
         }
         let only = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
         let chosen = |choice, names: &[&str]| choose(asked.device, choice, &only(names)).unwrap().len();
-        assert_eq!([chosen(Choice::Full, &[]), chosen(Choice::Quick, &[])], [10, 4]);
+        assert_eq!([chosen(Choice::Full, &[]), chosen(Choice::Quick, &[])], [12, 4]);
         assert_eq!(chosen(Choice::Quick, &["memory-iresnet50-512", "trial-head"]), 2);
     }
 

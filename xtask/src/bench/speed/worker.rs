@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use arcface_core::device;
 
 use super::jobs::{self, Job};
-use super::protocol::{Answer, Ran, Ready, Request, Side};
+use super::protocol::{Answer, Ran, Ready, Request};
 use crate::host::{self, Computer};
 
 /// Works until there are no more commands.
@@ -56,19 +56,19 @@ fn peak_bytes(computer: &Computer) -> Option<u64> {
 fn answer(line: &str, job: &mut Option<Working>) -> anyhow::Result<Answer> {
     let request = serde_json::from_str(line).with_context(|| format!("expected a command in JSON, got `{line}`"))?;
     match (request, job.as_mut()) {
-        (Request::Prepare { side: Side::Ours, threads, task }, None) => {
+        (Request::Prepare { side, threads, task }, None) if side.is_ours() => {
             let computer = Computer::of(task.config())?;
             // Before anything lies on a device, its driver has no peak to tell.
             let before = if computer.device.is_cpu() { None } else { Some(0) };
             let peak_bytes = peak_bytes(&computer).or(before);
             use_threads(threads)?;
-            let prepared = jobs::prepare(&task)?;
+            let prepared = jobs::prepare(side, &task)?;
             let versions = computer.words().map(|words| ("ours".to_owned(), words));
             let ready = Ready { items: prepared.items(), peak_bytes, versions: versions.into_iter().collect() };
             *job = Some(Working { job: prepared, computer });
             Ok(Answer::Ready(ready))
         }
-        (Request::Prepare { side: Side::Ours, .. }, Some(_)) => {
+        (Request::Prepare { side, .. }, Some(_)) if side.is_ours() => {
             bail!("prepare: expected once, got it again; begin a new process for another task")
         }
         (Request::Prepare { side, .. }, _) => bail!("side: expected `ours`, got `{side:?}`"),
