@@ -19,15 +19,11 @@ mkdir -p "$out" && out=$(cd "$out" && pwd)
 
 # An archive, or one beside the folder that is not there.
 [ -d "$pack" ] || [ -f "$pack" ] || pack=$pack.tar.xz
-if [ -f "$pack" ]; then
-    "$python" -c 'import sys, tarfile; tarfile.open(sys.argv[1]).extractall(sys.argv[2], filter="data")' "$pack" "$out/unpacked" || exit 2
-    pack=$out/unpacked/pack
-fi
-pack=$(cd "$pack" && pwd) || exit 2
+work=$(mktemp -d) && trap 'rm -rf "$work"' EXIT
+. "$here/device.sh"
+pack=$(unpacked "$pack" pack "$work") || exit 2
 
-libraries=$("$python" -c 'import nvidia, os
-roots = [root for root in nvidia.__path__]
-print(":".join(os.path.join(root, part, "lib") for root in roots for part in sorted(os.listdir(root))))' 2>/dev/null)
+libraries=$(libraries)
 export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$libraries
 export ARCFACE_XTASK=$pack/xtask ARCFACE_PYTHON INSTA_UPDATE=no INSTA_WORKSPACE_ROOT=$pack
 ARCFACE_PYTHON=$(command -v "$python")
@@ -50,6 +46,7 @@ done
 # What matters most comes first, each by itself, so that one that fails or finds no more time leaves the others.
 for work in ${WORKS:-train-iresnet50-128,memory-iresnet50-128 infer-iresnet50-128 \
     train-mobilefacenet-128,memory-mobilefacenet-128 head-1000000-512,head-1000000-512-memory infer-mobilefacenet-128 \
+    input-iresnet50-128 input-mobilefacenet-128 \
     train-iresnet50-512,memory-iresnet50-512 train-iresnet100-128,memory-iresnet100-128 infer-iresnet100-128 \
     train-mobilefacenet-512,memory-mobilefacenet-512 train-iresnet100-512,memory-iresnet100-512}; do
     log=$out/bench-${work%%,*}

@@ -3,8 +3,8 @@
 #
 #   xtask/cuda/pack.sh [--toolkit DIR | --emulated]
 #
-# Leaves target/cuda/pack (check.sh, xtask, test-core, test-losses, test-models, test-xtask) and target/cuda/pack.tar.xz;
-# with --emulated, which is to try it all out, the same in target/cuda-emulated.
+# Leaves target/cuda/pack (check.sh, real.sh, xtask, test-core, test-losses, test-models, test-xtask) and the archive
+# target/cuda/pack.tar.xz; with --emulated, which is to try it all out, the same in target/cuda-emulated.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -30,7 +30,7 @@ for crate in core losses models xtask; do
     [ -x "$pack/test-$crate" ] || { echo "pack.sh: no tests of $crate were built" >&2 && exit 1; }
 done
 strip "$pack"/xtask "$pack"/test-*
-cp "$here/check.sh" "$pack/"
+cp "$here"/{check,real,device}.sh "$pack/"
 { git -C "$root" rev-parse HEAD && git -C "$root" status --short | sed 's/^/changed: /'; } >"$pack/about.txt" 2>/dev/null || true
 
 # The binaries are much alike: a window over all of them makes one of five.
