@@ -311,7 +311,7 @@ pub(crate) struct ConvertArguments {
     #[arg(long, value_name = "FILE")]
     pub(crate) identities: Option<PathBuf>,
     /// Encode every image anew as JPEG of this quality, 1 to 100, for a smaller set.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=100))]
+    #[arg(long, value_name = "N")]
     pub(crate) quality: Option<u8>,
     /// Print one JSON document on stdout.
     #[arg(long)]

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use arcface_data::Source;
 use arcface_data::convert::{Container, Summary, convert, summary};
 use arcface_data::source::RecodedSource;
@@ -34,7 +34,8 @@ pub(super) fn run(arguments: &ConvertArguments) -> anyhow::Result<()> {
     let source = open(from, identities.as_deref())?;
     let (source, origin): (Arc<dyn Source>, String) = match *quality {
         Some(quality) => {
-            (Arc::new(RecodedSource::new(source, quality)?), format!("{} as JPEG of quality {quality}", place(from)))
+            let recoded = RecodedSource::new(source, quality).context("--quality")?;
+            (Arc::new(recoded), format!("{} as JPEG of quality {quality}", place(from)))
         }
         None => (source, place(from)),
     };
