@@ -2,6 +2,7 @@
 //! Knows no expected number.
 
 use arcface_core::candle::{DType, Tensor};
+use arcface_core::schedule::Curve;
 use arcface_core::testing::{bits, values, with_threads};
 use arcface_synth::{Inversion, InversionConfig, Losses};
 
@@ -64,9 +65,13 @@ fn every_term_that_is_alone_gets_smaller() {
     let none = InversionConfig {
         steps: 60,
         learning_rate: 0.02,
+        curve: Curve::Constant,
         statistics: None,
         total_variation: 0.0,
         l2: 0.0,
+        jitter: 0.0,
+        rotation: 0.0,
+        zoom: 0.0,
         ..InversionConfig::paper()
     };
     let with = |change: &dyn Fn(&mut InversionConfig), term: fn(&Losses) -> f64| {

@@ -8,7 +8,7 @@ use toml::{Table, Value};
 
 use super::pixels;
 use crate::cli::{Preset, SynthArguments};
-use crate::config::{assignments, explain, merge};
+use crate::config::{assignments, dotted, explain, merge};
 
 /// What a key that may have no value is set to for none.
 const NONE: &str = "none";
@@ -55,14 +55,29 @@ pub(crate) fn check(set: &Table) -> anyhow::Result<()> {
 /// The preset with `set` over it, and the distance if it was chosen.
 fn chosen(of: Preset, mut set: Table, without_prior: bool) -> anyhow::Result<(InversionConfig, Option<Distance>)> {
     let distance = set.remove("distance").as_ref().map(distance).transpose()?;
-    let mut table = over(Table::try_from(preset(of))?, set);
+    let given: Vec<(String, Value)> = dotted(&set);
+    let config: Result<InversionConfig, _> = over(Table::try_from(preset(of))?, set).try_into();
+    let mut config = config.map_err(|error| explain(&error)).context("--set")?;
+    refuse_unread(&given, &config)?;
     if without_prior {
-        table.remove("statistics");
+        config.statistics = None;
     }
-    let config: Result<InversionConfig, _> = table.try_into();
-    let config = config.map_err(|error| explain(&error)).context("--set")?;
     config.check().context("--set")?;
     Ok((config, distance))
+}
+
+/// What an inner table has no use for, as a curve for another one's parameters, is not told by reading alone.
+fn refuse_unread(given: &[(String, Value)], config: &InversionConfig) -> anyhow::Result<()> {
+    let read: Vec<String> = dotted(&Table::try_from(config)?).into_iter().map(|(key, _)| key).collect();
+    let is_unread = |(key, value): &&(String, Value)| !is_none(value) && !read.contains(key);
+    match given.iter().find(is_unread) {
+        Some((key, _)) => bail!("--set: unknown field `{key}`, expected one of {}", read.join(", ")),
+        None => Ok(()),
+    }
+}
+
+fn is_none(value: &Value) -> bool {
+    value.as_str() == Some(NONE)
 }
 
 fn preset(preset: Preset) -> InversionConfig {
@@ -78,7 +93,7 @@ fn over(mut table: Table, set: Table) -> Table {
         table.remove("curve");
     }
     merge(&mut table, set);
-    table.retain(|_, value| value.as_str() != Some(NONE));
+    table.retain(|_, value| !is_none(value));
     table
 }
 
@@ -130,6 +145,14 @@ mod tests {
             "{}",
             words("step=3")
         );
+        let words_of_curve = words("curve.power=2");
+        assert!(words_of_curve.starts_with("--set: curve: unknown field `power`"), "{words_of_curve}");
+        let unread = words("curve={name=\"constant\",floor=0.5}");
+        assert!(
+            unread.starts_with("--set: unknown field `curve.floor`, expected one of betas, coarse, curve.name"),
+            "{unread}"
+        );
+        assert!(settings(&["--without-prior", "--set", "statistics.weight=3"]).is_ok());
         assert_eq!(words("steps=0"), "--set: steps: expected 0 < steps, got 0");
         assert_eq!(words("distance=manhattan"), "--set distance: expected euclidean or cosine, got \"manhattan\"");
         assert!(words("steps=many").contains("steps: invalid type: string"), "{}", words("steps=many"));
