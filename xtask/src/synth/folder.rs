@@ -14,6 +14,8 @@ use crate::output;
 
 /// What everything in the folder depends on.
 const BEGUN: &str = "begun.json";
+/// What is written last.
+pub(super) const SUMMARY: &str = "summary.json";
 
 /// The folder, held by this process.
 #[derive(Debug)]
@@ -44,11 +46,10 @@ pub(super) fn pictures_of<'a>(
             path.display()
         );
     }
-    let pictures: Vec<PathBuf> = names.map(|name| image_in(path, name)).collect();
-    match pictures.iter().find(|picture| !picture.is_file()) {
-        Some(missing) => bail!("{}: not there yet; let the command that began the folder end", missing.display()),
-        None => Ok(pictures),
+    if !path.join(SUMMARY).is_file() {
+        bail!("{}: not at its end, there is no {SUMMARY} in it; let the command that began it go on", path.display());
     }
+    Ok(names.map(|name| image_in(path, name)).collect())
 }
 
 fn image_in(folder: &Path, name: &str) -> PathBuf {
@@ -241,11 +242,10 @@ mod tests {
         };
         assert_eq!(words("1f"), "DIR/out: expected a folder that `synth` has made, found no begun.json in it");
         let held = Folder::open(&path, &json!({ "targets": "1f" })).unwrap();
-        fs::write(held.image("a"), "").unwrap();
         assert!(words("2e").starts_with("DIR/out: expected images of the same targets by the same network, found"));
-        let expected = "DIR/out/images/b.png: not there yet; let the command that began the folder end";
+        let expected = "DIR/out: not at its end, there is no summary.json in it; let the command that began it go on";
         assert_eq!(words("1f"), expected);
-        fs::write(held.image("b"), "").unwrap();
+        fs::write(path.join(SUMMARY), "").unwrap();
         assert_eq!(pictures("1f").unwrap(), [held.image("a"), held.image("b")]);
         fs::write(path.join(BEGUN), "torn").unwrap();
         assert!(words("1f").starts_with("DIR/out/begun.json: not written by `synth`: "));

@@ -33,7 +33,7 @@ use crate::net::{Net, Overrides, spelling};
 use crate::run::{RunFolder, WEIGHTS};
 use crate::{interrupt, output};
 use findings::{Findings, OfBatch, OfImage, mean};
-use folder::{Folder, Record};
+use folder::{Folder, Record, SUMMARY};
 use head::Head;
 use making::Making;
 use memory::Memory;
@@ -83,7 +83,7 @@ pub(crate) fn run(arguments: &SynthArguments) -> anyhow::Result<()> {
     }
     let court = Court { judges, against };
     let findings = judged(&making, &targets, memory.as_ref(), &court, &records)?;
-    output::file(&folder.path().join("summary.json"), &(serde_json::to_string_pretty(&findings)? + "\n"))?;
+    output::file(&folder.path().join(SUMMARY), &(serde_json::to_string_pretty(&findings)? + "\n"))?;
     if arguments.json { output::json(&findings) } else { output::text(&findings.words()) }
 }
 
