@@ -133,15 +133,21 @@ pub fn encode_png(image: &Image) -> Result<Vec<u8>> {
 /// # Errors
 /// As [`encode_png`], if `quality` is out of range or a side is longer than the 65,535 pixels of the format.
 pub fn encode_jpeg(image: &Image, quality: u8) -> Result<Vec<u8>> {
-    if quality < 1 || 100 < quality {
-        return Err(Error::value("quality of a JPEG", "1 <= quality <= 100", quality));
-    }
+    check_quality(quality)?;
     let (width, height) = sides(image)?;
     let mut bytes = Vec::new();
     JpegEncoder::new_with_quality(&mut bytes, quality)
         .encode(&image.rgb, width, height, ExtendedColorType::Rgb8)
         .map_err(|error| Error::Invalid(format!("jpeg: {error}")))?;
     Ok(bytes)
+}
+
+/// That a JPEG can have `quality`.
+pub(crate) fn check_quality(quality: u8) -> Result<()> {
+    if quality < 1 || 100 < quality {
+        return Err(Error::value("quality of a JPEG", "1 <= quality <= 100", quality));
+    }
+    Ok(())
 }
 
 /// Writes the image as PNG; under `path` stands the whole file or what was there before.

@@ -94,7 +94,7 @@ impl InversionConfig {
     /// than about 0.05 they hardly differ.
     pub fn fast() -> Self {
         Self {
-            // With it the paper's rate is as good as 0.5 and 1; lower ones are worse (64 faces: 0.552, 0.534 and 0.552; 0.471
+            // In so few the paper's rate is as good as 0.5 and 1; lower ones are worse (64 faces: 0.552, 0.534 and 0.552; 0.471
             // at 0.1, 0.440 at 0.05).
             steps: 150,
             // Deviates: every batch norm counts alike, whatever its number of channels and the size of its values.

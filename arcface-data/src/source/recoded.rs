@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arcface_core::{Error, Result};
 
 use super::Source;
-use crate::image::{Image, decode, encode_jpeg};
+use crate::image::{Image, check_quality, decode, encode_jpeg};
 
 /// A source whose images are encoded anew, and are what that leaves of them.
 #[derive(Clone)]
@@ -34,9 +34,7 @@ impl RecodedSource {
     /// # Ok::<(), arcface_core::Error>(())
     /// ```
     pub fn new(source: Arc<dyn Source>, quality: u8) -> Result<Self> {
-        if quality < 1 || 100 < quality {
-            return Err(Error::value("quality of a JPEG", "1 <= quality <= 100", quality));
-        }
+        check_quality(quality)?;
         Ok(Self { source, quality })
     }
 
