@@ -5,6 +5,7 @@ use arcface_core::schedule::{Curve, Schedule};
 use arcface_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::prior::Differences;
 use crate::statistics::{Compared, StatisticsConfig};
 
 /// How images are made of noise.
@@ -19,10 +20,14 @@ pub struct InversionConfig {
     pub curve: Curve,
     /// Adam's decay of the mean gradient and of the mean squared gradient.
     pub betas: [f64; 2],
+    /// What becomes of the terms of single images, which the prior of the batch's statistics is weighed against.
+    pub reduction: Reduction,
     /// The prior of the batch norms; none for a network that has no batch norm.
     pub statistics: Option<StatisticsConfig>,
     /// Weight of the total variation.
     pub total_variation: f64,
+    /// What it sums over neighbouring pixels.
+    pub differences: Differences,
     /// Weight of the length of the image.
     pub l2: f64,
     /// Each step shifts each image by up to so many pixels in both directions.
@@ -43,6 +48,16 @@ pub struct InversionConfig {
     pub coarse: Vec<Coarse>,
     /// The least and the largest value of a pixel; images are clipped to it after every step.
     pub range: Option<[f64; 2]>,
+}
+
+/// How the terms of single images become those of a batch, which has one prior of its statistics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reduction {
+    /// Their mean: an image minds the statistics the more, the fewer there are.
+    Mean,
+    /// Their sum: the more images share the statistics, the less each minds them.
+    Sum,
 }
 
 /// Steps on a smaller image, which the network sees enlarged.
@@ -69,8 +84,10 @@ impl InversionConfig {
             // cosine of 0.967 by the network itself in place of 0.915.
             curve: Curve::Cosine { floor: 0.0 },
             betas: [0.9, 0.999],
+            reduction: Reduction::Mean,
             statistics: Some(StatisticsConfig::paper()),
             total_variation: 1e-3,
+            differences: Differences::Squared,
             l2: 1e-4,
             // What deceives the network pixel by pixel does so from one place only: 0.414 by a third network in place of
             // 0.324 (of the same faces and steps).

@@ -16,9 +16,9 @@ use rand::Rng;
 use rand_distr::StandardNormal;
 use rayon::prelude::*;
 
-use crate::config::{InversionConfig, Resolution};
+use crate::config::{InversionConfig, Reduction, Resolution};
 use crate::placement::{Placement, Pose};
-use crate::prior::{l2, total_variation};
+use crate::prior::{Differences, l2, total_variation};
 use crate::pyramid::{Moments, Pyramid, Rule};
 use crate::resample::Enlargement;
 use crate::statistics::statistics_prior;
@@ -57,7 +57,7 @@ pub struct Losses {
     pub total_variation: f64,
     /// The length.
     pub l2: f64,
-    /// The sum of all by their weights, which the step makes smaller.
+    /// The sum of all by their weights and by the configuration's reduction, which the step makes smaller.
     pub total: f64,
 }
 
@@ -117,7 +117,8 @@ impl Inversion {
         self.batch(&self.images.par_iter().map(|image| enlargement.enlarged(&image.pixels)).collect::<Vec<_>>())
     }
 
-    /// One step of the optimiser towards a smaller `objective` (a scalar, differentiable in the embeddings (B, D)).
+    /// One step of the optimiser towards a smaller `objective` (the mean over the images, a scalar, differentiable in the
+    /// embeddings (B, D)).
     ///
     /// # Errors
     /// If the network takes images of another size or has no batch norm for the prior, the objective does not depend on
@@ -129,10 +130,12 @@ impl Inversion {
         let (by_network, gradient) = self.network_gradient(network, &views, objective)?;
         let (rule, pyramid) = (self.rule()?, self.pyramid());
         let range = self.config.range.map(|range| range.map(|limit| limit as f32));
-        let weights = [self.config.total_variation, self.config.l2].map(|weight| weight / self.images.len() as f64);
+        let of_image = |weight: f64| self.weight_of_mean() * weight / self.images.len() as f64;
+        let weights = [self.config.total_variation, self.config.l2].map(of_image);
+        let differences = self.config.differences;
         let gradients = gradient.par_chunks_exact(CHANNELS * self.size * self.size);
         let priors = self.images.par_iter_mut().zip(&views).zip(gradients).map(|((image, view), gradient)| {
-            let (priors, gradient) = view.gradient(gradient, self.size, weights);
+            let (priors, gradient) = view.gradient(gradient, self.size, differences, weights);
             image.follow(&enlargement.gradient(&gradient), rule, &pyramid, range);
             priors
         });
@@ -192,8 +195,17 @@ impl Inversion {
         let (statistics, by_statistics) = prior.transpose()?.map_or((0.0, vec![]), |term| (term.value, term.gradients));
         self.check_finite("objective", value)?;
         self.check_finite("statistics prior", statistics)?;
+        let by_embeddings = (by_embeddings * self.weight_of_mean())?;
         let gradient = pass.backward(&by_embeddings, &by_statistics)?;
         Ok(([value, statistics], gradient.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?))
+    }
+
+    /// What the mean over the images counts in the batch.
+    fn weight_of_mean(&self) -> f64 {
+        match self.config.reduction {
+            Reduction::Mean => 1.0,
+            Reduction::Sum => self.images.len() as f64,
+        }
     }
 
     fn check_finite(&self, what: &str, value: f64) -> Result<()> {
@@ -218,8 +230,9 @@ impl Inversion {
         let mean = |term: usize| priors.iter().map(|terms| terms[term]).sum::<f64>() / priors.len() as f64;
         let (total_variation, l2) = (mean(0), mean(1));
         let weight = self.config.statistics.as_ref().map_or(0.0, |config| config.weight);
-        let of_image = self.config.total_variation * total_variation + self.config.l2 * l2;
-        Losses { objective, statistics, total_variation, l2, total: objective + weight * statistics + of_image }
+        let of_image = objective + self.config.total_variation * total_variation + self.config.l2 * l2;
+        let total = self.weight_of_mean() * of_image + weight * statistics;
+        Losses { objective, statistics, total_variation, l2, total }
     }
 
     /// (B, 3, S, S) of images of the full size.
@@ -301,9 +314,15 @@ impl View {
     }
 
     /// Total variation and length, and the gradient of the image: theirs by `weights` and that of what is seen.
-    fn gradient(&self, of_seen: &[f32], side: usize, weights: [f64; 2]) -> ([f64; 2], Vec<f32>) {
+    fn gradient(
+        &self,
+        of_seen: &[f32],
+        side: usize,
+        differences: Differences,
+        weights: [f64; 2],
+    ) -> ([f64; 2], Vec<f32>) {
         let mut gradient = self.placement.gradient(of_seen);
-        let variation = total_variation(&self.image, side, weights[0], &mut gradient);
+        let variation = total_variation(&self.image, side, differences, weights[0], &mut gradient);
         ([variation, l2(&self.image, weights[1], &mut gradient)], gradient)
     }
 }

@@ -16,7 +16,8 @@ pub mod resample;
 pub mod statistics;
 pub mod target;
 
-pub use config::{Coarse, InversionConfig};
+pub use config::{Coarse, InversionConfig, Reduction};
 pub use invert::{Inversion, Losses};
+pub use prior::Differences;
 pub use statistics::{Compared, StatisticsConfig};
 pub use target::{Distance, Targets};

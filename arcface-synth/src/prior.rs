@@ -2,11 +2,35 @@
 //! Knows no network. Each term returns its value and adds its weighted gradient to one that is being summed.
 
 use arcface_core::ops::element::Element;
+use serde::{Deserialize, Serialize};
 
 /// Kept under the root, so that the gradient at a black image is finite.
 const EPS: f64 = 1e-12;
 
-/// Total variation with squared differences, Σ (xᵢ₊₁ⱼ − xᵢⱼ)² + (xᵢⱼ₊₁ − xᵢⱼ)²; `weight` times its gradient is added.
+/// What total variation sums over the differences d of neighbours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Differences {
+    /// |d|, total variation as it is defined: one step costs as much as many small ones, so that edges stay and what is small
+    /// goes.
+    Absolute,
+    /// d²: what is large costs most, so that edges blur and small noise stays.
+    Squared,
+}
+
+impl Differences {
+    /// The term of one difference and its derivative; 0 for that of |d| at 0.
+    fn of<T: Element>(self, d: T) -> (T, T) {
+        match self {
+            Self::Squared => (d * d, d + d),
+            Self::Absolute if d < T::ZERO => (-d, -T::ONE),
+            Self::Absolute if T::ZERO < d => (d, T::ONE),
+            Self::Absolute => (T::ZERO, T::ZERO),
+        }
+    }
+}
+
+/// Total variation, Σ |xᵢ₊₁ⱼ − xᵢⱼ| + |xᵢⱼ₊₁ − xᵢⱼ| or the sum of their squares; `weight` times its gradient is added.
 ///
 /// # Shapes
 /// `image` and `gradient` (C, S, S) with S the `side`, row-major.
@@ -16,28 +40,38 @@ const EPS: f64 = 1e-12;
 ///
 /// # Example
 /// ```
-/// use arcface_synth::prior::total_variation;
+/// use arcface_synth::prior::{Differences, total_variation};
 /// let mut gradient = [0.0; 4];
-/// assert_eq!(total_variation(&[0.0, 1.0, 2.0, 4.0], 2, 1.0, &mut gradient), 18.0);
+/// assert_eq!(total_variation(&[0.0, 1.0, 2.0, 4.0], 2, Differences::Squared, 1.0, &mut gradient), 18.0);
 /// assert_eq!(gradient, [-6.0, -4.0, 0.0, 10.0]);
 /// ```
-pub fn total_variation<T: Element>(image: &[T], side: usize, weight: f64, gradient: &mut [T]) -> f64 {
+pub fn total_variation<T: Element>(
+    image: &[T],
+    side: usize,
+    differences: Differences,
+    weight: f64,
+    gradient: &mut [T],
+) -> f64 {
     assert_eq!(image.len(), gradient.len(), "total variation: the gradient does not fit the image");
-    let twice = T::from_f64(2.0 * weight);
+    let weight = T::from_f64(weight);
+    let term = |d: T| {
+        let (value, by_difference) = differences.of(d);
+        (value, weight * by_difference)
+    };
     let planes = image.chunks_exact(side * side).zip(gradient.chunks_exact_mut(side * side));
-    planes.map(|(plane, gradient)| across(plane, side, twice, gradient) + down(plane, side, twice, gradient)).sum()
+    planes.map(|(plane, gradient)| across(plane, side, &term, gradient) + down(plane, side, &term, gradient)).sum()
 }
 
 /// Differences between neighbours in a row.
-fn across<T: Element>(plane: &[T], side: usize, twice: T, gradient: &mut [T]) -> f64 {
+fn across<T: Element>(plane: &[T], side: usize, term: &impl Fn(T) -> (T, T), gradient: &mut [T]) -> f64 {
     let rows = plane.chunks_exact(side).zip(gradient.chunks_exact_mut(side));
     rows.map(|(row, gradient)| {
         let mut sum = T::ZERO;
         for at in 1..side {
-            let difference = row[at] - row[at - 1];
-            sum += difference * difference;
-            gradient[at] += twice * difference;
-            gradient[at - 1] -= twice * difference;
+            let (value, change) = term(row[at] - row[at - 1]);
+            sum += value;
+            gradient[at] += change;
+            gradient[at - 1] -= change;
         }
         sum.to_f64()
     })
@@ -45,17 +79,17 @@ fn across<T: Element>(plane: &[T], side: usize, twice: T, gradient: &mut [T]) ->
 }
 
 /// Differences between neighbours in a column.
-fn down<T: Element>(plane: &[T], side: usize, twice: T, gradient: &mut [T]) -> f64 {
+fn down<T: Element>(plane: &[T], side: usize, term: &impl Fn(T) -> (T, T), gradient: &mut [T]) -> f64 {
     let mut sum = 0.0;
     for row in 1..side {
         let (above, below) = (&plane[(row - 1) * side..][..side], &plane[row * side..][..side]);
         let (gradient_above, gradient_below) = gradient[(row - 1) * side..][..2 * side].split_at_mut(side);
         let mut of_row = T::ZERO;
         for at in 0..side {
-            let difference = below[at] - above[at];
-            of_row += difference * difference;
-            gradient_below[at] += twice * difference;
-            gradient_above[at] -= twice * difference;
+            let (value, change) = term(below[at] - above[at]);
+            of_row += value;
+            gradient_below[at] += change;
+            gradient_above[at] -= change;
         }
         sum += of_row.to_f64();
     }

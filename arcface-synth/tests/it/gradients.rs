@@ -7,7 +7,7 @@ use arcface_core::candle::{DType, Device, Tensor};
 use arcface_core::checkpoint::{load_tensors, save_tensors};
 use arcface_core::testing::{gradient_error, normal, values};
 use arcface_models::LayerStatistics;
-use arcface_synth::prior::{l2, total_variation};
+use arcface_synth::prior::{Differences, l2, total_variation};
 use arcface_synth::statistics::statistics_prior;
 use arcface_synth::{Compared, Distance, Inversion, StatisticsConfig, Targets};
 
@@ -26,9 +26,11 @@ fn of_the_terms_of_an_image() {
         // What was there before stays.
         gradient.iter().map(|gradient| (gradient - 0.25) / 0.5).collect::<Vec<f64>>()
     };
-    let variation = |image: &[f64], gradient: &mut [f64]| total_variation(image, 4, 0.5, gradient);
+    let [absolute, squared] = [Differences::Absolute, Differences::Squared].map(|differences| {
+        move |image: &[f64], gradient: &mut [f64]| total_variation(image, 4, differences, 0.5, gradient)
+    });
     let length = |image: &[f64], gradient: &mut [f64]| l2(image, 0.5, gradient);
-    for term in [&variation as &dyn Fn(&[f64], &mut [f64]) -> f64, &length] {
+    for term in [&absolute as &dyn Fn(&[f64], &mut [f64]) -> f64, &squared, &length] {
         check_gradient(&image, &gradient_of(term), |image| term(image, &mut vec![0.0; image.len()]));
     }
 }
@@ -37,6 +39,7 @@ fn of_the_terms_of_an_image() {
 fn a_black_image_has_a_finite_gradient() {
     let mut gradient = [0.0; 12];
     assert!(l2(&[0.0; 12], 1.0, &mut gradient) < 1e-5);
+    assert!(total_variation(&[0.0; 12], 2, Differences::Absolute, 1.0, &mut gradient) < 1e-12);
     assert!(gradient.iter().all(|x: &f64| x.abs() < 1e-12));
 }
 

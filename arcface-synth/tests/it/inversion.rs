@@ -4,7 +4,7 @@
 use arcface_core::candle::{DType, Tensor};
 use arcface_core::schedule::Curve;
 use arcface_core::testing::{bits, values, with_threads};
-use arcface_synth::{Inversion, InversionConfig, Losses};
+use arcface_synth::{Inversion, InversionConfig, Losses, Reduction, StatisticsConfig};
 
 use crate::support::{SIZE, backbone, everything, objective};
 
@@ -90,12 +90,32 @@ fn every_term_that_is_alone_gets_smaller() {
 
 #[test]
 fn the_total_is_the_weighted_sum() {
-    let config = everything();
-    let losses = run(&mut begun(0), 1);
-    let weight = config.statistics.unwrap().weight;
-    let of_image = config.total_variation * losses.total_variation + config.l2 * losses.l2;
-    let expected = losses.objective + weight * losses.statistics + of_image;
-    assert!((losses.total - expected).abs() < 1e-12 * expected);
+    for (reduction, images) in [(Reduction::Mean, 1.0), (Reduction::Sum, 3.0)] {
+        let config = InversionConfig { reduction, ..everything() };
+        let losses = run(&mut Inversion::new(&config, 0, 3, SIZE).unwrap(), 1);
+        let weight = config.statistics.unwrap().weight;
+        let of_image = losses.objective + config.total_variation * losses.total_variation + config.l2 * losses.l2;
+        let expected = images * of_image + weight * losses.statistics;
+        assert!((losses.total - expected).abs() < 1e-12 * expected);
+    }
+}
+
+/// Adam does not mind how long a gradient is.
+#[test]
+fn the_sum_of_three_images_is_their_mean_with_a_third_of_the_statistics() {
+    let made = |reduction, share: f64| {
+        let statistics =
+            everything().statistics.map(|prior| StatisticsConfig { weight: share * prior.weight, ..prior });
+        let config = InversionConfig { reduction, statistics, ..everything() };
+        let mut inversion = Inversion::new(&config, 0, 3, SIZE).unwrap();
+        run(&mut inversion, 3);
+        values(&inversion.images().unwrap()).unwrap()
+    };
+    let farthest =
+        |one: &[f64], other: &[f64]| one.iter().zip(other).map(|(one, other)| (one - other).abs()).fold(0.0, f64::max);
+    let sum = made(Reduction::Sum, 1.0);
+    assert!(farthest(&sum, &made(Reduction::Mean, 1.0 / 3.0)) < 1e-3);
+    assert!(1e-2 < farthest(&sum, &made(Reduction::Mean, 1.0)));
 }
 
 #[test]

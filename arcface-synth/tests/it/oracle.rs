@@ -5,7 +5,7 @@ use arcface_core::candle::{DType, Device, Tensor};
 use arcface_core::schedule::Curve;
 use arcface_core::testing::{normal, values};
 use arcface_models::LayerStatistics;
-use arcface_synth::prior::{l2, total_variation};
+use arcface_synth::prior::{Differences, l2, total_variation};
 use arcface_synth::statistics::statistics_prior;
 use arcface_synth::{Compared, Distance, Inversion, InversionConfig, StatisticsConfig, Targets};
 use proptest::prelude::*;
@@ -27,13 +27,15 @@ proptest! {
     fn total_variation_and_length(side in 1_usize..7, index in 0_u64..1000) {
         let image = numbers(&[3, side, side], index);
         let at = |c: usize, y: usize, x: usize| image[(c * side + y) * side + x];
-        let mut expected = 0.0;
+        let mut neighbours = vec![];
         for (c, y, x) in (0..3).flat_map(|c| (0..side).flat_map(move |y| (0..side).map(move |x| (c, y, x)))) {
-            expected += if y + 1 < side { (at(c, y + 1, x) - at(c, y, x)).powi(2) } else { 0.0 };
-            expected += if x + 1 < side { (at(c, y, x + 1) - at(c, y, x)).powi(2) } else { 0.0 };
+            neighbours.extend((y + 1 < side).then(|| at(c, y + 1, x) - at(c, y, x)));
+            neighbours.extend((x + 1 < side).then(|| at(c, y, x + 1) - at(c, y, x)));
         }
         let mut gradient = vec![0.0; image.len()];
-        prop_assert!(close(total_variation(&image, side, 1.0, &mut gradient), expected));
+        let mut variation = |differences| total_variation(&image, side, differences, 1.0, &mut gradient);
+        prop_assert!(close(variation(Differences::Squared), neighbours.iter().map(|d| d.powi(2)).sum()));
+        prop_assert!(close(variation(Differences::Absolute), neighbours.iter().map(|d| d.abs()).sum()));
         let length = image.iter().map(|x| x * x).sum::<f64>().sqrt();
         prop_assert!(close(l2(&image, 1.0, &mut gradient), length));
     }
@@ -95,7 +97,7 @@ fn a_few_steps_of_adam() {
         for ((image, mean), square) in images.iter_mut().zip(&mut mean).zip(&mut square) {
             let length = image.iter().map(|x| x * x).sum::<f64>().sqrt();
             for ((x, m), v) in image.iter_mut().zip(mean).zip(square) {
-                let gradient = 3.0 / 2.0 * *x / length;
+                let gradient = 3.0 * *x / length;
                 *m = 0.9 * *m + 0.1 * gradient;
                 *v = 0.999 * *v + 0.001 * gradient * gradient;
                 let (m_hat, v_hat) = (*m / (1.0 - 0.9_f64.powi(step + 1)), *v / (1.0 - 0.999_f64.powi(step + 1)));

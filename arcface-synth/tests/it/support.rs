@@ -5,7 +5,7 @@ use arcface_core::Result;
 use arcface_core::candle::{DType, Device, Tensor};
 use arcface_core::testing::normal;
 use arcface_models::{Architecture, Backbone, BackboneConfig};
-use arcface_synth::{Coarse, Distance, InversionConfig, Targets};
+use arcface_synth::{Coarse, Differences, Distance, InversionConfig, Reduction, Targets};
 
 /// Side of the images.
 pub(crate) const SIZE: usize = 32;
@@ -20,6 +20,8 @@ pub(crate) fn everything() -> InversionConfig {
     InversionConfig {
         steps: 8,
         learning_rate: 0.05,
+        reduction: Reduction::Sum,
+        differences: Differences::Absolute,
         levels: 3,
         flip: 0.5,
         coarse: vec![Coarse { factor: 4, share: 0.25 }, Coarse { factor: 2, share: 0.25 }],
