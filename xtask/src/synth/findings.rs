@@ -35,6 +35,8 @@ pub(super) struct Findings<'a> {
     pub(super) batches: Vec<OfBatch>,
     /// The own network's word, then those of others.
     pub(super) judges: Vec<Verdict>,
+    /// The folder that they compare with.
+    pub(super) against: Option<String>,
     pub(super) images: Vec<OfImage>,
     pub(super) folder: String,
 }

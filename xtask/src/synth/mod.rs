@@ -82,7 +82,8 @@ pub(crate) fn run(arguments: &SynthArguments) -> anyhow::Result<()> {
         targets.references = Some(memory.references(classes));
     }
     let court = Court { judges, against };
-    let findings = judged(&making, &targets, memory.as_ref(), &court, &records)?;
+    let against = arguments.against.as_ref().map(|path| path.display().to_string());
+    let findings = Findings { against, ..judged(&making, &targets, memory.as_ref(), &court, &records)? };
     output::file(&folder.path().join(SUMMARY), &(serde_json::to_string_pretty(&findings)? + "\n"))?;
     if arguments.json { output::json(&findings) } else { output::text(&findings.words()) }
 }
@@ -236,6 +237,7 @@ fn findings<'a>(
         seconds: records.iter().map(|record| record.seconds).sum(),
         batches: batches.map(|(places, record)| OfBatch::new(places.len(), record)).collect(),
         judges: Vec::new(),
+        against: None,
         images,
         folder: making.folder.path().display().to_string(),
     })

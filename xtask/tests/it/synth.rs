@@ -100,9 +100,10 @@ fn faces_are_made_from_faces_and_judged_as_they_are_written() {
 /// Other noise for the same people, beside what there is in `people` as `judged` there.
 fn compared(folder: &Path, work: &[&str], judged: &Value) {
     let arguments = [work, &["--out", "others", "--seed", "1", "--against", "people"]].concat();
-    let judges = &document(&mut synth(folder, "runs/one", &arguments))["judges"];
+    let summary = document(&mut synth(folder, "runs/one", &arguments));
+    assert_eq!(summary["against"], "people");
     let value = |figure: &Value| figure["value"].as_f64().unwrap();
-    for judge in judges.as_array().unwrap() {
+    for judge in summary["judges"].as_array().unwrap() {
         let against = &judge["against"];
         assert_eq!((&against["cosine"], &against["made"]), (&judged["cosine"], &judged["made"]));
         let gain = value(&judge["cosine"]) - value(&judged["cosine"]);
