@@ -11,8 +11,8 @@ const EPS: f64 = 1e-12;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Differences {
-    /// |d|, total variation as it is defined: one step costs as much as many small ones, so that edges stay and what is small
-    /// goes.
+    /// |d|, total variation as it is defined (Rudin, Osher and Fatemi 1992), along each axis: one step costs as much as many
+    /// small ones, so that edges stay and what is small goes.
     Absolute,
     /// d²: what is large costs most, so that edges blur and small noise stays.
     Squared,
