@@ -54,7 +54,7 @@ pub struct InversionConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reduction {
-    /// Their mean: an image minds the statistics the more, the fewer there are.
+    /// Their mean: how much an image minds the statistics does not depend on how many share them.
     Mean,
     /// Their sum: the more images share the statistics, the less each minds them.
     Sum,
@@ -87,8 +87,8 @@ impl InversionConfig {
             // The last steps settle what large ones leave unsteady: 0.967 by the network itself in place of 0.915 (300 steps).
             curve: Curve::Cosine { floor: 0.0 },
             betas: [0.9, 0.999],
-            // Where images are averaged, 16 of them mind the statistics that they share more than the person: 0.560 by a third
-            // network in place of 0.493, 0.996 by the network itself in place of 0.959 (1,500 steps).
+            // Where they are averaged they mind the statistics more and the person less: 0.560 by a third network in place of
+            // 0.493, 0.996 by the network itself in place of 0.959 (1,500 steps).
             reduction: Reduction::Sum,
             statistics: Some(StatisticsConfig::paper()),
             total_variation: 1e-3,

@@ -44,6 +44,7 @@ impl Differences {
 /// let mut gradient = [0.0; 4];
 /// assert_eq!(total_variation(&[0.0, 1.0, 2.0, 4.0], 2, Differences::Squared, 1.0, &mut gradient), 18.0);
 /// assert_eq!(gradient, [-6.0, -4.0, 0.0, 10.0]);
+/// assert_eq!(total_variation(&[0.0, 1.0, 2.0, 4.0], 2, Differences::Absolute, 1.0, &mut gradient), 8.0);
 /// ```
 pub fn total_variation<T: Element>(
     image: &[T],

@@ -7,9 +7,11 @@ use arcface_core::candle::{DType, Device, Tensor};
 use arcface_core::checkpoint::{load_tensors, save_tensors};
 use arcface_core::testing::{gradient_error, normal, values};
 use arcface_models::LayerStatistics;
-use arcface_synth::prior::{Differences, l2, total_variation};
+use arcface_synth::prior::{l2, total_variation};
 use arcface_synth::statistics::statistics_prior;
-use arcface_synth::{Compared, Distance, Inversion, StatisticsConfig, Targets};
+use arcface_synth::{
+    Compared, Differences, Distance, Inversion, InversionConfig, Reduction, StatisticsConfig, Targets,
+};
 
 use crate::support::{SIZE, backbone, check_gradient, everything, objective};
 
@@ -83,7 +85,7 @@ fn of_the_distance_from_targets() {
 }
 
 /// The total loss of the step that follows what `path` holds, with pixel `index` moved by `by`.
-fn total(path: &Path, index: usize, by: f32) -> f64 {
+fn total(config: &InversionConfig, path: &Path, index: usize, by: f32) -> f64 {
     let (mut tensors, metadata) = load_tensors(path).unwrap();
     let images = &tensors["images"];
     let mut pixels = images.flatten_all().unwrap().to_vec1::<f32>().unwrap();
@@ -93,16 +95,22 @@ fn total(path: &Path, index: usize, by: f32) -> f64 {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("moved.safetensors");
     save_tensors(&path, &tensors, &metadata).unwrap();
-    let mut inversion = Inversion::resume(&everything(), &path).unwrap();
+    let mut inversion = Inversion::resume(config, &path).unwrap();
     inversion.step(backbone(DType::F64).network(), objective).unwrap().total
 }
 
-/// Enlarged, shifted, mirrored, with every term: Adam's mean of the first step is a tenth of the gradient.
 #[test]
 fn of_a_whole_step() {
+    check_whole_step(&everything());
+    let (reduction, differences) = (Reduction::Mean, Differences::Squared);
+    check_whole_step(&InversionConfig { reduction, differences, ..everything() });
+}
+
+/// Enlarged, shifted, mirrored, with every term: Adam's mean of the first step is a tenth of the gradient.
+fn check_whole_step(config: &InversionConfig) {
     let folder = tempfile::tempdir().unwrap();
     let [before, after] = ["before", "after"].map(|name| folder.path().join(name));
-    let mut inversion = Inversion::new(&everything(), 3, 2, SIZE).unwrap();
+    let mut inversion = Inversion::new(config, 3, 2, SIZE).unwrap();
     inversion.save(&before).unwrap();
     inversion.step(backbone(DType::F64).network(), objective).unwrap();
     inversion.save(&after).unwrap();
@@ -110,7 +118,8 @@ fn of_a_whole_step() {
     let largest = gradient.iter().fold(0.0, |largest: f64, x| largest.max(x.abs())) * 10.0;
     for index in (0..gradient.len()).step_by(29) {
         let step = 1e-4;
-        let numeric = (total(&before, index, step) - total(&before, index, -step)) / f64::from(2.0 * step);
+        let numeric =
+            (total(config, &before, index, step) - total(config, &before, index, -step)) / f64::from(2.0 * step);
         let found = 10.0 * gradient[index];
         assert!((numeric - found).abs() < 1e-2 * largest, "{index}: {numeric} by differences, got {found}");
     }

@@ -5,9 +5,9 @@ use arcface_core::candle::{DType, Device, Tensor};
 use arcface_core::schedule::Curve;
 use arcface_core::testing::{normal, values};
 use arcface_models::LayerStatistics;
-use arcface_synth::prior::{Differences, l2, total_variation};
+use arcface_synth::prior::{l2, total_variation};
 use arcface_synth::statistics::statistics_prior;
-use arcface_synth::{Compared, Distance, Inversion, InversionConfig, StatisticsConfig, Targets};
+use arcface_synth::{Compared, Differences, Distance, Inversion, InversionConfig, StatisticsConfig, Targets};
 use proptest::prelude::*;
 
 use crate::support::{SIZE, backbone};

@@ -82,8 +82,7 @@ pub(crate) fn run(arguments: &SynthArguments) -> anyhow::Result<()> {
         targets.references = Some(memory.references(classes));
     }
     let court = Court { judges, against };
-    let against = arguments.against.as_ref().map(|path| path.display().to_string());
-    let findings = Findings { against, ..judged(&making, &targets, memory.as_ref(), &court, &records)? };
+    let findings = judged(&making, &targets, memory.as_ref(), &court, &records)?;
     output::file(&folder.path().join(SUMMARY), &(serde_json::to_string_pretty(&findings)? + "\n"))?;
     if arguments.json { output::json(&findings) } else { output::text(&findings.words()) }
 }
@@ -108,23 +107,29 @@ fn judges(arguments: &SynthArguments) -> anyhow::Result<Vec<Net>> {
     judges.collect()
 }
 
-/// The pictures of the same targets in another folder.
-fn against(path: &Path, targets: &Targets, memory: Option<&Memory>) -> anyhow::Result<Vec<PathBuf>> {
+/// The pictures of the same targets in the folder at `path`.
+fn against<'a>(path: &'a Path, targets: &Targets, memory: Option<&Memory>) -> anyhow::Result<Against<'a>> {
     if targets.references.is_none() && memory.is_none() {
         bail!("--against: expected targets with faces to compare with, and the run's training images cannot be opened");
     }
     let names = targets.list.iter().map(|target| target.name.as_str());
-    folder::pictures_of(path, &targets.digest(), names).context("--against")
+    let pictures = folder::pictures_of(path, &targets.digest(), names).context("--against")?;
+    Ok(Against { folder: path, pictures })
 }
 
 /// Who judges beside the own network, and what is judged beside what was made.
-struct Court {
+struct Court<'a> {
     judges: Vec<Net>,
-    /// Pictures of the same targets.
-    against: Option<Vec<PathBuf>>,
+    against: Option<Against<'a>>,
 }
 
-impl Court {
+/// Another folder's pictures of the same targets.
+struct Against<'a> {
+    folder: &'a Path,
+    pictures: Vec<PathBuf>,
+}
+
+impl Court<'_> {
     /// What the own network says, which embeds the pictures at `paths` as `own`, and the others.
     fn verdicts(&self, net: &Net, targets: &Targets, paths: &[PathBuf], own: &Vectors) -> anyhow::Result<Vec<Verdict>> {
         let mut verdicts = vec![self.verdict(net, targets, own)?];
@@ -136,7 +141,7 @@ impl Court {
     }
 
     fn verdict(&self, net: &Net, targets: &Targets, made: &Vectors) -> anyhow::Result<Option<Verdict>> {
-        let before = |paths: &Vec<PathBuf>| judge::of_files("results compared with", net, paths.clone());
+        let before = |against: &Against<'_>| judge::of_files("results compared with", net, against.pictures.clone());
         let before = self.against.as_ref().map(before).transpose()?;
         verdict::verdict(net, targets, made, before.as_ref())
     }
@@ -201,7 +206,7 @@ fn judged<'a>(
     making: &Making<'a>,
     targets: &Targets,
     memory: Option<&Memory>,
-    court: &Court,
+    court: &Court<'_>,
     records: &[Record],
 ) -> anyhow::Result<Findings<'a>> {
     let paths: Vec<PathBuf> = targets.list.iter().map(|target| making.folder.image(&target.name)).collect();
@@ -210,7 +215,8 @@ fn judged<'a>(
     let images = images(making, targets, memory, &embeddings)?;
     gallery::write_sheet(making, targets, &images, memory)?;
     let judges = court.verdicts(making.net, targets, &paths, &embeddings)?;
-    Ok(Findings { judges, ..findings(making, targets, records, images)? })
+    let against = court.against.as_ref().map(|against| against.folder.display().to_string());
+    Ok(Findings { judges, against, ..findings(making, targets, records, images)? })
 }
 
 fn findings<'a>(
